@@ -1,0 +1,108 @@
+# Saddle.  `make demo` and `make test` are all a newcomer needs.
+#
+#   make            build/saddle, build/libsaddle.a, build/saddle.so
+#   make demo       install what is missing, build, run examples/demo.lua
+#   make test       the test suite            make check   it under ASan+UBSan
+#   make bench      our speed beside PyTorch  make lint    gcc, clang, luacheck
+#   make install PREFIX=/usr/local            make clean
+
+CC       = gcc
+BUILD    = build
+PREFIX   = /usr/local
+OPT      = -O2 -g
+ARCH     = -march=native
+SANITIZE =
+WARN     = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wpointer-arith \
+           -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
+OMP      = $(shell printf '\#include <omp.h>' | $(CC) -fopenmp -xc -E - \
+           >/dev/null 2>&1 && echo -fopenmp)
+
+# ---- where the libraries are -------------------------------------------
+MULTI    := $(shell $(CC) -print-multiarch 2>/dev/null)
+LUA_CFLAGS  := $(shell pkg-config --cflags lua5.4 2>/dev/null || \
+               echo -I/usr/include/lua5.4)
+LUA_LIBS    := $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
+# The OpenMP flavour of OpenBLAS by name, pinned: through an alternative
+# the same program can run thirty times slower.
+BLAS_DIR := $(firstword $(wildcard /usr/lib/$(MULTI)/openblas-openmp) \
+            $(wildcard /usr/lib/openblas-openmp))
+BLAS_INC := $(firstword $(wildcard /usr/include/$(MULTI)/openblas-openmp) \
+            $(wildcard /usr/include/openblas))
+BLAS_LIBS = $(if $(BLAS_DIR),-L$(BLAS_DIR) -Wl$(comma)-rpath$(comma)$(BLAS_DIR)) \
+            -lopenblas -llapacke
+comma    := ,
+
+CPPFLAGS = -Isrc -I$(BUILD)/gen $(LUA_CFLAGS) \
+           $(if $(BLAS_INC),-isystem $(BLAS_INC)) -D_GNU_SOURCE
+CFLAGS   = -std=c11 $(OPT) $(WARN) -fPIC -fno-math-errno -ffp-contract=off \
+           $(OMP) $(SANITIZE)
+VECTOR   = -O3 $(ARCH) -ffp-contract=fast -fno-trapping-math
+LDFLAGS  = $(OMP) $(SANITIZE)
+LIBS     = $(BLAS_LIBS) -lsleef -lz -lm -ldl
+
+# ---- what is compiled ----------------------------------------------------
+# kernels/every/*.c once for each dtype, kernels/real/*.c for f32 and f64.
+DTYPES   = bool u8 i32 i64 f32 f64
+TYPE_bool = bool
+TYPE_u8  = uint8_t
+TYPE_i32 = int32_t
+TYPE_i64 = int64_t
+TYPE_f32 = float
+TYPE_f64 = double
+
+CORE_DIRS = base kernels graph ops transform nn curvature optim io
+CORE_SRC := $(foreach d,$(CORE_DIRS),$(wildcard src/$(d)/*.c))
+EVERY_SRC := $(wildcard src/kernels/every/*.c)
+REAL_SRC := $(wildcard src/kernels/real/*.c)
+LUA_SRC  := $(wildcard src/lua/*.c)
+HOST_SRC := $(wildcard src/host/*.c)
+LUA_LIB  := $(sort $(wildcard lua/saddle/*.lua lua/saddle/*/*.lua))
+
+obj      = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(1))
+CORE_OBJ = $(call obj,$(CORE_SRC)) \
+  $(foreach t,$(DTYPES),$(EVERY_SRC:src/%.c=$(BUILD)/obj/%.$(t).o)) \
+  $(foreach t,f32 f64,$(REAL_SRC:src/%.c=$(BUILD)/obj/%.$(t).o))
+LUA_OBJ  = $(call obj,$(LUA_SRC)) $(BUILD)/obj/library.o
+HOST_OBJ = $(call obj,$(HOST_SRC))
+
+all: $(BUILD)/saddle $(BUILD)/libsaddle.a $(BUILD)/saddle.so
+
+$(BUILD)/saddle: $(HOST_OBJ) $(LUA_OBJ) $(CORE_OBJ)
+	$(CC) $(LDFLAGS) -Wl,-E -o $@ $^ $(LUA_LIBS) $(LIBS)
+
+$(BUILD)/libsaddle.a: $(CORE_OBJ)
+	rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/saddle.so: $(LUA_OBJ) $(CORE_OBJ)
+	$(CC) $(LDFLAGS) -shared -o $@ $^ $(LIBS)
+
+$(BUILD)/obj/kernels/%.o: src/kernels/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(VECTOR) -MMD -MP -c -o $@ $<
+
+define typed
+$(BUILD)/obj/kernels/%.$(1).o: src/kernels/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(VECTOR) -Dreal=$$(TYPE_$(1)) \
+	  -DREAL_$(1) -DREAL_NAME=$(1) -MMD -MP -c -o $$@ $$<
+endef
+$(foreach t,$(DTYPES),$(eval $(call typed,$(t))))
+
+$(BUILD)/obj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The Lua library, as a C table of names and sources.
+$(BUILD)/gen/library.c: src/lua/embed.lua $(LUA_LIB)
+	@mkdir -p $(@D)
+	lua5.4 src/lua/embed.lua $@ $(LUA_LIB)
+
+$(BUILD)/obj/library.o: $(BUILD)/gen/library.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+clean:
+	rm -rf $(BUILD) out
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+.PHONY: all clean

@@ -1,0 +1,42 @@
+/*
+** Shapes: the extents of an array, row-major.  A shape with no dims is a
+** scalar's; an extent may be 0.  The number of elements of a valid shape
+** times 8 fits in an int64_t: sd_shape_check is the one place that tests.
+*/
+#ifndef SD_SHAPE_H
+#define SD_SHAPE_H
+
+#include "base/error.h"
+
+#include <stdint.h>
+
+enum { SD_MAX_DIMS = 10 };
+
+typedef struct SdShape {
+  int ndim;
+  int64_t dims[SD_MAX_DIMS];
+} SdShape;
+
+/* Room for any shape as text, as in "[128, 784]". */
+typedef struct SdShapeText {
+  char text[SD_MAX_DIMS * 21 + 3];
+} SdShapeText;
+
+SdShape sd_shape_make(int ndim, const int64_t *dims);
+int64_t sd_shape_numel(const SdShape *s);
+int sd_shape_equal(const SdShape *a, const SdShape *b);
+
+/* Fails when an extent is negative or the elements are too many; what
+** names the operation in the message. */
+SdStatus sd_shape_check(const SdShape *s, const char *what, SdError *err);
+
+/* NumPy broadcasting of a and b into out (which may be a or b). */
+SdStatus sd_shape_broadcast(const SdShape *a, const SdShape *b, SdShape *out,
+                            const char *what, SdError *err);
+
+/* Row-major strides in elements. */
+void sd_shape_strides(const SdShape *s, int64_t *strides);
+
+SdShapeText sd_shape_text(const SdShape *s);
+
+#endif

@@ -1,0 +1,15 @@
+/*
+** The thread count, and the modes that depend on it.  Loops that run on
+** several threads use OpenMP directly, over pieces cut at fixed places.
+*/
+#ifndef SD_THREAD_H
+#define SD_THREAD_H
+
+int sd_thread_count(void);
+void sd_thread_set_count(int n); /* n >= 1; OpenBLAS follows */
+
+/* Same bits for any number of threads, at any cost. */
+int sd_thread_deterministic(void);
+void sd_thread_set_deterministic(int on);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+** Moving elements between layouts.  Extents and strides are in elements;
+** strides may be 0 or negative.
+*/
+#ifndef SD_COPY_H
+#define SD_COPY_H
+
+#include "base/dtype.h"
+
+#include <stdint.h>
+
+/* out = in elementwise, over ndim dims; size is that of one element (1, 4
+** or 8).  Uses all threads when large; transposed copies are blocked.
+** out and in do not overlap.  Strides of out must not be 0 where the
+** extent is above 1. */
+void sd_copy_strided(int ndim, const int64_t *dims, size_t size, void *out,
+                     const int64_t *out_strides, const void *in,
+                     const int64_t *in_strides);
+
+/* The elements numbered first .. first+n-1 in row-major order of the
+** strided array in, written side by side.  One thread: this feeds one
+** block of a fused program, so short inner extents must be quick too. */
+void sd_copy_block(int ndim, const int64_t *dims, size_t size, void *out,
+                   const void *in, const int64_t *in_strides, int64_t first,
+                   int64_t n);
+
+/* n copies of the element at value. */
+void sd_copy_fill(int64_t n, size_t size, void *out, const void *value);
+
+#endif
