@@ -1,0 +1,401 @@
+/*
+** The block interpreter.  A run is cut into tasks at places that depend on
+** the shape alone; each task walks its blocks, pointing the registers at
+** memory and calling one loop an instruction.  Threads share out tasks, so
+** results do not depend on how many there are.
+*/
+#include "graph/program_private.h"
+
+#include "base/interrupt.h"
+#include "base/memory.h"
+#include "base/thread.h"
+#include "kernels/copy.h"
+
+#include <string.h>
+
+/* Work (elements times cost) below which a second thread does not pay. */
+static const double parallel_work = 200e3;
+
+enum {
+  TASK = 64 * BLOCK,    /* elements of a plain task */
+  CHUNK = 256 * BLOCK,  /* a longer row is folded in pieces of this */
+  MAX_ROW_CHUNKS = 64,  /* pieces of a fold over leading dims */
+  MIN_ROW_CHUNK = 64
+};
+
+typedef struct Direct { /* a register that moves through whole memory */
+  int reg;
+  size_t size;
+  char *base;
+} Direct;
+
+typedef struct Odd { /* an input whose blocks are gathered first */
+  int reg;
+  size_t size;
+  const SdArray *array;
+  int64_t strides[SD_MAX_DIMS];
+} Odd;
+
+typedef struct Run {
+  const SdProgram *p;
+  int ndirect, nodd;
+  int block;        /* elements of a full block */
+  int64_t chunks;   /* ROWS: pieces of a row; COLUMNS: pieces of rows */
+  int64_t chunk;    /* their extent */
+  int64_t tasks;
+  SdAccumulator *acc;    /* ROWS: [fold][row][chunk] */
+  char *partial[SD_PROGRAM_INSTRUCTIONS]; /* COLUMNS: [chunk][column] */
+  char *scratch;    /* per thread */
+  size_t scratch_bytes;
+  char *fixed[MAX_REGS]; /* registers that do not move */
+  Direct direct[MAX_REGS];
+  Odd odd[SD_PROGRAM_OPERANDS];
+} Run;
+
+typedef struct Thread {
+  const Run *run;
+  char *temps;
+  char *reg[MAX_REGS];
+} Thread;
+
+/* ---- setting up --------------------------------------------------------- */
+
+static void broadcast_strides(const SdShape *to, const SdArray *a,
+                              int64_t *strides) {
+  int shift = to->ndim - a->shape.ndim;
+  for (int i = 0; i < to->ndim; i++) {
+    int j = i - shift;
+    int fixed = j < 0 || a->shape.dims[j] == 1;
+    strides[i] = fixed ? 0 : a->strides[j];
+  }
+}
+
+static void add_direct(Run *r, int reg, SdDtype d, void *base) {
+  r->direct[r->ndirect++] = (Direct){reg, sd_dtype_size(d), base};
+}
+
+static void bind_input(Run *r, int reg, const SdArray *a) {
+  const SdProgram *p = r->p;
+  if (p->regs[reg].kind == REG_SCALAR) {
+    r->fixed[reg] = a->data;
+  } else if (sd_array_numel(a) == p->numel && sd_array_is_contiguous(a)) {
+    add_direct(r, reg, a->dtype, a->data);
+  } else {
+    Odd *o = &r->odd[r->nodd++];
+    *o = (Odd){.reg = reg, .size = sd_dtype_size(a->dtype), .array = a};
+    broadcast_strides(&p->shape, a, o->strides);
+  }
+}
+
+static void bind(Run *r, const SdArray *const *inputs,
+                 SdArray *const *outputs) {
+  const SdProgram *p = r->p;
+  memset(r->fixed, 0, (size_t)p->nregs * sizeof *r->fixed);
+  for (int i = 0; i < p->ninputs; i++)
+    bind_input(r, p->inputs[i], inputs[i]);
+  for (int i = 0; i < p->noutputs; i++)
+    add_direct(r, p->outputs[i], outputs[i]->dtype, outputs[i]->data);
+  for (int i = 0; i < p->nconstants; i++)
+    r->fixed[p->constant_reg[i]] = (char *)p->constants[i];
+}
+
+/* Temps, splats and gathered inputs, one block each. */
+static int scratch_blocks(const Run *r) {
+  return r->p->nblocks + r->p->nsplats + r->nodd;
+}
+
+static char *thread_block(const Thread *t, int k) {
+  return t->temps + (size_t)k * BLOCK * 8;
+}
+
+static void thread_start(Thread *t, const Run *r, int number) {
+  const SdProgram *p = r->p;
+  t->run = r;
+  t->temps = r->scratch + (size_t)number * r->scratch_bytes;
+  memcpy(t->reg, r->fixed, (size_t)p->nregs * sizeof *t->reg);
+  for (int i = 0; i < p->ncode; i++) {
+    int out = p->code[i].out;
+    if (p->regs[out].kind == REG_TEMP)
+      t->reg[out] = thread_block(t, p->regs[out].index);
+  }
+  int64_t n = p->numel < BLOCK ? p->numel : BLOCK;
+  for (int i = 0; i < p->nsplats; i++) {
+    int reg = p->splats[i];
+    t->reg[reg] = thread_block(t, p->nblocks + i);
+    sd_copy_fill(n, sd_dtype_size(p->regs[reg].dtype), t->reg[reg],
+                 t->reg[p->regs[reg].index]);
+  }
+  for (int i = 0; i < r->nodd; i++)
+    t->reg[r->odd[i].reg] = thread_block(t, p->nblocks + p->nsplats + i);
+}
+
+/* ---- one block ----------------------------------------------------------- */
+
+static void run_block(Thread *t, int64_t first, int64_t n) {
+  const Run *r = t->run;
+  const SdProgram *p = r->p;
+  for (int i = 0; i < r->ndirect; i++) {
+    const Direct *d = &r->direct[i];
+    t->reg[d->reg] = d->base + (size_t)first * d->size;
+  }
+  for (int i = 0; i < r->nodd; i++) {
+    const Odd *o = &r->odd[i];
+    sd_copy_block(p->shape.ndim, p->shape.dims, o->size, t->reg[o->reg],
+                  o->array->data, o->strides, first, n);
+  }
+  for (int i = 0; i < p->ncode; i++) {
+    const Instruction *c = &p->code[i];
+    c->fn(n, t->reg[c->out], c->in[0] < 0 ? NULL : t->reg[c->in[0]],
+          c->in[1] < 0 ? NULL : t->reg[c->in[1]],
+          c->in[2] < 0 ? NULL : t->reg[c->in[2]]);
+  }
+}
+
+static void plain_task(Thread *t, int64_t task) {
+  int64_t end = (task + 1) * TASK;
+  if (end > t->run->p->numel) end = t->run->p->numel;
+  for (int64_t i = task * TASK; i < end; i += BLOCK)
+    run_block(t, i, end - i < BLOCK ? end - i : BLOCK);
+}
+
+/* ---- folds over trailing dims --------------------------------------------- */
+
+static SdAccumulator *row_acc(const Run *r, int fold, int64_t row) {
+  return r->acc + ((int64_t)fold * r->p->rows + row) * r->chunks;
+}
+
+static void short_rows(Thread *t, int64_t row, int64_t rows) {
+  const SdProgram *p = t->run->p;
+  run_block(t, row * p->columns, rows * p->columns);
+  for (int k = 0; k < p->nfolds; k++) {
+    const Fold *f = &p->folds[k];
+    sd_fold_rows(f->dtype, f->fold)(rows, p->columns, t->reg[f->reg],
+                                    row_acc(t->run, k, row));
+  }
+}
+
+static void row_piece(Thread *t, int64_t row, int64_t piece) {
+  const Run *r = t->run;
+  const SdProgram *p = r->p;
+  int64_t i = piece * r->chunk, end = i + r->chunk;
+  if (end > p->columns) end = p->columns;
+  for (; i < end; i += BLOCK) {
+    int64_t n = end - i < BLOCK ? end - i : BLOCK;
+    run_block(t, row * p->columns + i, n);
+    for (int k = 0; k < p->nfolds; k++) {
+      const Fold *f = &p->folds[k];
+      sd_fold(f->dtype, f->fold)(n, t->reg[f->reg],
+                                 row_acc(r, k, row) + piece);
+    }
+  }
+}
+
+static void rows_task(Thread *t, int64_t task) {
+  const Run *r = t->run;
+  const SdProgram *p = r->p;
+  if (r->block >= p->columns && p->columns > 0) {
+    int64_t per = r->block / p->columns, row = task * per;
+    short_rows(t, row, p->rows - row < per ? p->rows - row : per);
+  } else if (p->columns > 0) {
+    row_piece(t, task / r->chunks, task % r->chunks);
+  }
+}
+
+static void store_rows(const Run *r, SdArray *const *outputs) {
+  const SdProgram *p = r->p;
+  for (int k = 0; k < p->nfolds; k++) {
+    const Fold *f = &p->folds[k];
+    SdArray *out = outputs[p->noutputs + k];
+    size_t size = sd_dtype_size(out->dtype);
+    for (int64_t i = 0; i < p->rows; i++) {
+      SdAccumulator *a = row_acc(r, k, i);
+      for (int64_t j = 1; j < r->chunks; j++)
+        sd_fold_combine(f->dtype, f->fold, a, a + j);
+      sd_fold_store(out->dtype, a, f->fold, (char *)out->data + i * size);
+    }
+  }
+}
+
+/* ---- folds over leading dims ----------------------------------------------- */
+
+static SdLoop fold_loop(SdFold fold) {
+  static const SdLoop loops[SD_NFOLDS] = {
+      [SD_FOLD_SUM] = SD_LOOP_ADD, [SD_FOLD_PROD] = SD_LOOP_MUL,
+      [SD_FOLD_MAX] = SD_LOOP_MAX, [SD_FOLD_MIN] = SD_LOOP_MIN,
+      [SD_FOLD_ANY] = SD_LOOP_OR,  [SD_FOLD_ALL] = SD_LOOP_AND};
+  return loops[fold];
+}
+
+static void fold_line(Thread *t, const Fold *f, char *acc, int64_t offset,
+                      int64_t n) {
+  const char *x = t->reg[f->reg] + (size_t)offset * sd_dtype_size(f->dtype);
+  sd_loop(f->dtype, fold_loop(f->fold))(n, acc, acc, x, NULL);
+}
+
+/* Columns c .. c+n-1 of rows from .. to-1, whose partial results are in
+** chunk. */
+static void column_piece(Thread *t, int64_t chunk, int64_t c, int64_t n) {
+  const Run *r = t->run;
+  const SdProgram *p = r->p;
+  int64_t row = chunk * r->chunk, end = row + r->chunk;
+  if (end > p->rows) end = p->rows;
+  int64_t per = n == p->columns ? r->block / n : 1;
+  for (; row < end; row += per) {
+    int64_t rows = end - row < per ? end - row : per;
+    run_block(t, row * p->columns + c, rows * n);
+    for (int k = 0; k < p->nfolds; k++) {
+      const Fold *f = &p->folds[k];
+      char *acc = r->partial[k] + (size_t)(chunk * p->columns + c) *
+                                      sd_dtype_size(f->dtype);
+      for (int64_t i = 0; i < rows; i++) fold_line(t, f, acc, i * n, n);
+    }
+  }
+}
+
+static void columns_task(Thread *t, int64_t task) {
+  const Run *r = t->run;
+  int64_t c = (task / r->chunks) * BLOCK, n = r->p->columns - c;
+  column_piece(t, task % r->chunks, c, n < BLOCK ? n : BLOCK);
+}
+
+static void fill_identity(const Run *r, int k) {
+  const SdProgram *p = r->p;
+  const Fold *f = &p->folds[k];
+  SdAccumulator zero = sd_fold_identity(f->dtype, f->fold);
+  char element[8];
+  sd_fold_store(f->dtype, &zero, f->fold, element);
+  sd_copy_fill(r->chunks * p->columns, sd_dtype_size(f->dtype),
+               r->partial[k], element);
+}
+
+static void store_columns(const Run *r, SdArray *const *outputs) {
+  const SdProgram *p = r->p;
+  for (int k = 0; k < p->nfolds; k++) {
+    const Fold *f = &p->folds[k];
+    char *first = r->partial[k];
+    size_t bytes = (size_t)p->columns * sd_dtype_size(f->dtype);
+    if (!bytes) continue;
+    for (int64_t j = 1; j < r->chunks; j++)
+      sd_loop(f->dtype, fold_loop(f->fold))(p->columns, first, first,
+                                            first + (size_t)j * bytes, NULL);
+    memcpy(outputs[p->noutputs + k]->data, first, bytes);
+  }
+}
+
+/* ---- the run ----------------------------------------------------------------- */
+
+static void plan_rows(Run *r) {
+  const SdProgram *p = r->p;
+  r->chunk = CHUNK;
+  r->chunks = p->columns > CHUNK ? (p->columns + CHUNK - 1) / CHUNK : 1;
+  if (p->columns > 0 && p->columns <= BLOCK) {
+    int64_t per = BLOCK / p->columns;
+    r->tasks = (p->rows + per - 1) / per;
+  } else {
+    r->tasks = p->rows * r->chunks;
+  }
+}
+
+static void plan_columns(Run *r) {
+  const SdProgram *p = r->p;
+  int64_t chunk = (p->rows + MAX_ROW_CHUNKS - 1) / MAX_ROW_CHUNKS;
+  r->chunk = chunk < MIN_ROW_CHUNK ? MIN_ROW_CHUNK : chunk;
+  r->chunks = p->rows ? (p->rows + r->chunk - 1) / r->chunk : 1;
+  r->tasks = r->chunks * ((p->columns + BLOCK - 1) / BLOCK);
+}
+
+static void do_task(Thread *t, int64_t task) {
+  if (t->run->p->layout == SD_FOLD_ROWS) rows_task(t, task);
+  else if (t->run->p->layout == SD_FOLD_COLUMNS) columns_task(t, task);
+  else plain_task(t, task);
+}
+
+static void run_serial(const Run *r) {
+  Thread t;
+  thread_start(&t, r, 0);
+  for (int64_t i = 0; i < r->tasks && !sd_interrupted; i++) do_task(&t, i);
+}
+
+#ifdef _OPENMP
+#include <omp.h>
+static void run_parallel(const Run *r, int threads) {
+#pragma omp parallel num_threads(threads)
+  {
+    Thread t;
+    thread_start(&t, r, omp_get_thread_num());
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < r->tasks; i++)
+      if (!sd_interrupted) do_task(&t, i);
+  }
+}
+#else
+static void run_parallel(const Run *r, int threads) {
+  (void)threads;
+  run_serial(r);
+}
+#endif
+
+/* One allocation holds the accumulators, the partial results and the
+** scratch blocks; *bytes is its size. */
+static size_t layout_memory(Run *r, int threads, char *base) {
+  const SdProgram *p = r->p;
+  size_t at = 0;
+  r->scratch_bytes = (size_t)scratch_blocks(r) * BLOCK * 8;
+  r->scratch = base;
+  at += r->scratch_bytes * (size_t)threads;
+  if (base) r->acc = (SdAccumulator *)(void *)(base + at);
+  if (p->layout == SD_FOLD_ROWS)
+    at += (size_t)(p->nfolds * p->rows * r->chunks) * sizeof *r->acc;
+  for (int k = 0; k < p->nfolds && p->layout == SD_FOLD_COLUMNS; k++) {
+    if (base) r->partial[k] = base + at;
+    at += (size_t)(r->chunks * p->columns) * sd_dtype_size(p->folds[k].dtype);
+    at = (at + 63) & ~(size_t)63;
+  }
+  return at;
+}
+
+static void start_folds(const Run *r) {
+  const SdProgram *p = r->p;
+  for (int k = 0; k < p->nfolds; k++) {
+    const Fold *f = &p->folds[k];
+    if (p->layout == SD_FOLD_COLUMNS) {
+      fill_identity(r, k);
+    } else {
+      SdAccumulator zero = sd_fold_identity(f->dtype, f->fold);
+      for (int64_t i = 0; i < p->rows * r->chunks; i++)
+        row_acc(r, k, 0)[i] = zero;
+    }
+  }
+}
+
+static int choose_threads(const Run *r) {
+  double work = (double)r->p->numel * (r->p->cost + 1 + 4 * r->nodd);
+  int most = sd_thread_count();
+  if (work < parallel_work || r->tasks < 2) return 1;
+  return most < r->tasks ? most : (int)r->tasks;
+}
+
+SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,
+                        SdArray *const *outputs, SdError *err) {
+  Run r;
+  r.p = p;
+  r.ndirect = r.nodd = 0;
+  r.block = BLOCK;
+  r.chunks = 1;
+  r.tasks = (p->numel + TASK - 1) / TASK;
+  bind(&r, inputs, outputs);
+  if (p->layout == SD_FOLD_ROWS) plan_rows(&r);
+  if (p->layout == SD_FOLD_COLUMNS) plan_columns(&r);
+  int threads = choose_threads(&r);
+  size_t bytes = layout_memory(&r, threads, NULL);
+  char *memory = sd_memory_alloc(bytes, err);
+  if (!memory) return err->code;
+  layout_memory(&r, threads, memory);
+  start_folds(&r);
+  if (threads > 1) run_parallel(&r, threads);
+  else run_serial(&r);
+  if (p->layout == SD_FOLD_ROWS) store_rows(&r, outputs);
+  if (p->layout == SD_FOLD_COLUMNS) store_columns(&r, outputs);
+  sd_memory_free(memory, bytes);
+  return sd_interrupt_check(err);
+}

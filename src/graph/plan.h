@@ -1,0 +1,35 @@
+/*
+** A plan computes the values of some root nodes: steps in order, each a
+** program or one op's kernel, with the places where memory dies.  It is
+** made once and may be run again with other inputs (jit), or is run once
+** and hands its results to the nodes (sd_plan_eval).
+*/
+#ifndef SD_PLAN_H
+#define SD_PLAN_H
+
+#include "graph/node.h"
+
+typedef struct SdPlan SdPlan;
+
+/* For replay.  inputs are abstract nodes; everything else that roots need
+** is computed by the plan, or has a value already. */
+SdStatus sd_plan_new(SdPlan **plan, SdNode *const *roots, int nroots,
+                     SdNode *const *inputs, int ninputs, SdError *err);
+void sd_plan_free(SdPlan *plan);
+
+/* inputs: one array for each input node, of its shape and dtype.  outputs
+** receives one reference for each root.  Random ops draw fresh numbers in
+** each run after the first. */
+SdStatus sd_plan_run(SdPlan *plan, const SdArray *inputs, SdArray *outputs,
+                     SdError *err);
+
+/* Computes all roots that have no value yet. */
+SdStatus sd_plan_eval(SdNode *const *roots, int nroots, SdError *err);
+
+/* Counters for tests and `%time`. */
+typedef struct SdPlanStats {
+  size_t plans, steps, programs, instructions;
+} SdPlanStats;
+extern SdPlanStats sd_plan_stats;
+
+#endif

@@ -1,0 +1,58 @@
+/*
+** A program is one pass over memory: a run of elementwise instructions over
+** one iteration shape, and folds of their results over the trailing or the
+** leading dims.  A block interpreter runs it: registers are blocks of a few
+** hundred elements that stay in L1, every input is read once and every
+** output written once, in place.
+**
+** Building: inputs, constants and instructions give registers; sd_program_
+** finish assigns memory to them.  Shapes are fixed, layouts of the inputs
+** are looked at anew in each run.
+*/
+#ifndef SD_PROGRAM_H
+#define SD_PROGRAM_H
+
+#include "base/array.h"
+#include "kernels/loops.h"
+
+typedef struct SdProgram SdProgram;
+
+/* Limits a builder of programs keeps. */
+enum { SD_PROGRAM_INSTRUCTIONS = 96, SD_PROGRAM_OPERANDS = 48 };
+
+SdProgram *sd_program_new(const SdShape *shape, SdError *err);
+void sd_program_free(SdProgram *p);
+
+/* The next input; shape broadcasts to the program's. */
+int sd_program_input(SdProgram *p, SdDtype d, const SdShape *shape);
+int sd_program_constant(SdProgram *p, SdDtype d, double value);
+/* out has dtype d; the loop is the one for dtype from.  COPY with d != from
+** casts.  in holds nin registers. */
+int sd_program_instruction(SdProgram *p, SdLoop loop, SdDtype from,
+                           SdDtype d, int nin, const int *in);
+/* The register becomes the next output, in the program's shape. */
+void sd_program_output(SdProgram *p, int reg);
+
+/* How a fold of dims sees the iteration space. */
+typedef enum SdFoldLayout { SD_FOLD_NONE, SD_FOLD_ROWS, SD_FOLD_COLUMNS }
+    SdFoldLayout;
+
+/* The register folded: ROWS over the trailing dims from dim kept on,
+** COLUMNS over the leading dims before dim kept.  All folds of one program
+** agree in layout and kept.  Folds come after all outputs, in call order. */
+void sd_program_fold(SdProgram *p, int reg, SdFold fold, SdFoldLayout layout,
+                     int kept);
+
+void sd_program_finish(SdProgram *p);
+
+/* Whether output may be written over input: nothing reads the input after
+** the instruction that writes the output. */
+int sd_program_may_share(const SdProgram *p, int input, int output);
+
+/* outputs, then folds: contiguous arrays of the right shapes.  An output
+** may share its buffer with a contiguous input of the same extent and
+** element size. */
+SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,
+                        SdArray *const *outputs, SdError *err);
+
+#endif

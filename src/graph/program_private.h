@@ -1,0 +1,60 @@
+/* The inside of a program, for program.c and interpret.c alone. */
+#ifndef SD_PROGRAM_PRIVATE_H
+#define SD_PROGRAM_PRIVATE_H
+
+#include "graph/program.h"
+
+typedef enum RegisterKind {
+  REG_INPUT,    /* a whole input; index: which */
+  REG_SCALAR,   /* an input of one element, read by vs and sv loops */
+  REG_CONSTANT, /* the same, with a value known when built */
+  REG_SPLAT,    /* a block of copies of the scalar register index */
+  REG_TEMP,     /* a block of scratch memory; index: which */
+  REG_OUTPUT    /* written straight into output index */
+} RegisterKind;
+
+typedef struct Register {
+  RegisterKind kind;
+  SdDtype dtype;
+  int index;
+  int last;  /* the last instruction that reads it */
+  int splat; /* of a scalar: its splat register, or 0 */
+} Register;
+
+typedef struct Instruction {
+  SdLoopFn fn;
+  int out, in[3]; /* registers; -1: unused */
+} Instruction;
+
+typedef struct Fold {
+  int reg;
+  SdFold fold;
+  SdDtype dtype;
+} Fold;
+
+enum {
+  BLOCK = 256, /* elements; 128 to 256 keep a dozen registers in L1 */
+  MAX_OUTPUTS = SD_PROGRAM_INSTRUCTIONS,
+  /* an instruction may add itself, three inputs and three splats */
+  MAX_REGS = SD_PROGRAM_INSTRUCTIONS * 4 + SD_PROGRAM_OPERANDS + 16
+};
+
+struct SdProgram {
+  SdShape shape;
+  int64_t numel;
+  int64_t rows, columns; /* of the folds */
+  SdFoldLayout layout;
+  int nregs, ninputs, nconstants, nsplats, ncode, noutputs, nfolds;
+  int nblocks; /* scratch blocks for temps */
+  int cost;    /* of one element, in simple instructions */
+  Register regs[MAX_REGS];
+  Instruction code[SD_PROGRAM_INSTRUCTIONS];
+  Fold folds[SD_PROGRAM_INSTRUCTIONS];
+  int inputs[MAX_REGS], outputs[MAX_OUTPUTS];
+  int splats[MAX_REGS];
+  int constant_reg[MAX_REGS];
+  double constant_value[MAX_REGS];
+  char constants[MAX_REGS][8];
+};
+
+#endif

@@ -1,0 +1,55 @@
+/*
+** A schedule is what a set of roots needs, in an order in which it can be
+** computed, cut into units: a program's worth of elementwise nodes and
+** folds, or one node with a kernel or a view of its own.
+**
+** Grouping.  Every item has a level; an edge inside a unit keeps the level,
+** every other edge raises it.  So units never wait for each other in a
+** circle, whatever is merged within a level.
+*/
+#ifndef SD_SCHEDULE_H
+#define SD_SCHEDULE_H
+
+#include "graph/node.h"
+#include "graph/program.h"
+
+typedef struct Item {
+  SdNode *node;
+  int unit;    /* parent in a union-find forest; the root names the unit */
+  int level;
+  int uses;    /* edges to this node from others in the schedule */
+  int next;    /* the next member of the unit, -1: last */
+  int tail;    /* of a unit: its last member */
+  int reader;  /* the last elementwise reader of the same shape, or -1 */
+  int code;    /* of a unit: instructions */
+  int operands; /* of a unit: inputs, at most */
+  int kept;    /* of a unit with folds: see sd_program_fold */
+  unsigned char layout; /* of a unit: SdFoldLayout */
+  unsigned char leaf;   /* has a value, is a constant or an input */
+  unsigned char output; /* its value leaves the unit */
+  unsigned char root;
+  unsigned char seen;
+} Item;
+
+typedef struct Schedule {
+  Item *items;
+  int count;
+  size_t capacity;
+  int *units; /* the first members of the units, in order */
+  int nunits;
+} Schedule;
+
+/* inputs are nodes whose values the caller brings. */
+SdStatus sd_schedule_make(Schedule *s, SdNode *const *roots, int nroots,
+                          SdNode *const *inputs, int ninputs, SdError *err);
+void sd_schedule_free(Schedule *s);
+
+/* The item that computes input k of item i. */
+int sd_schedule_input(const Schedule *s, int i, int k);
+int sd_schedule_unit(Schedule *s, int i);
+int sd_schedule_is_fused(const Item *x);
+
+/* For tests: every node a unit of its own. */
+extern int sd_schedule_unfused;
+
+#endif

@@ -1,0 +1,463 @@
+/*
+** Indexing.  Indices are i64 and count from 1; negative ones count from the
+** end.  gather and scatter_add, take and put_add are each other's
+** transposes, so derivatives stay within the family.
+** Attributes: i[0] the dim; i[1] of the transposes: its extent.
+*/
+#include "ops/ops.h"
+
+#include "base/memory.h"
+#include "kernels/rows.h"
+
+#include <string.h>
+
+enum { GATHER, SCATTER_ADD, TAKE, PUT_ADD, ARGSORT, HISTOGRAM, SORT, MAX_,
+       MIN_, NOPS };
+static const SdOp table[NOPS];
+
+static SdRows rows_of(const SdShape *s, int dim) {
+  SdRows r = {1, s->dims[dim], 1};
+  for (int i = 0; i < dim; i++) r.outer *= s->dims[i];
+  for (int i = dim + 1; i < s->ndim; i++) r.inner *= s->dims[i];
+  return r;
+}
+
+/* Contiguous forms of both inputs for the time of a kernel. */
+static SdStatus two_inputs(const SdArray *const *in, SdArray *x, SdArray *k,
+                           SdError *err) {
+  SdStatus s = sd_array_contiguous(in[0], x, err);
+  if (s != SD_OK) return s;
+  s = sd_array_contiguous(in[1], k, err);
+  if (s != SD_OK) sd_array_release(x);
+  return s;
+}
+
+static SdStatus index_dtype(const SdNode *y, SdError *err) {
+  if (y->in[1]->dtype == SD_I64) return SD_OK;
+  return sd_error_set(err, SD_EARGUMENT,
+                      "%s: the index must be i64, not %s", y->op->name,
+                      sd_dtype_name((SdDtype)y->in[1]->dtype));
+}
+
+/* Leading dim of extent size on whatever lacks it. */
+static SdNode *lead(SdBuilder *b, SdNode *x, int batched, int64_t size) {
+  SdShape s = {.ndim = 1, .dims = {size}};
+  if (batched || !x) return x;
+  for (int i = 0; i < x->shape.ndim; i++) s.dims[s.ndim++] = x->shape.dims[i];
+  return sd_expand(b, x, &s);
+}
+
+/* ---- gather, scatter_add ------------------------------------------------------- */
+
+static SdStatus same_but(const SdNode *y, const SdShape *a, const SdShape *b,
+                         int dim, SdError *err) {
+  SdShape c = *a;
+  if (c.ndim == b->ndim) c.dims[dim] = b->dims[dim];
+  if (sd_shape_equal(&c, b)) return SD_OK;
+  return sd_error_set(err, SD_EARGUMENT,
+                      "%s: shapes differ beside dim %d: %s and index %s",
+                      y->op->name, dim + 1, sd_shape_text(a).text,
+                      sd_shape_text(b).text);
+}
+
+static SdStatus gather_infer(SdNode *y, SdError *err) {
+  y->dtype = y->in[0]->dtype;
+  y->shape = y->in[1]->shape;
+  SdStatus s = index_dtype(y, err);
+  if (s != SD_OK) return s;
+  return same_but(y, &y->in[0]->shape, &y->in[1]->shape, (int)y->attr->i[0],
+                  err);
+}
+
+static SdStatus gather_eval(const SdNode *y, const SdArray *const *in,
+                            SdArray *out, SdError *err) {
+  SdArray x, k;
+  int dim = (int)y->attr->i[0];
+  SdStatus s = two_inputs(in, &x, &k, err);
+  if (s != SD_OK) return s;
+  SdRows r = rows_of(&x.shape, dim);
+  s = sd_rows_gather(sd_dtype_size(x.dtype), &r, y->shape.dims[dim], x.data,
+                     k.data, out->data, err);
+  sd_array_release(&x);
+  sd_array_release(&k);
+  return s;
+}
+
+SdNode *sd_gather(SdBuilder *b, SdNode *x, int dim, SdNode *index) {
+  SdAttr attr = {.count = 1, .i = {dim}};
+  SdNode *in[2] = {x, index};
+  return sd_node_make(b, &table[GATHER], 2, in, &attr);
+}
+
+static SdNode *gather_t(SdBuilder *b, SdNode *y, int i, SdNode *g) {
+  int dim = (int)y->attr->i[0];
+  if (i == 1) return NULL;
+  return sd_scatter_add(b, g, dim, y->in[1], y->in[0]->shape.dims[dim]);
+}
+
+static SdNode *gather_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
+                            const int *batched, int64_t size) {
+  return sd_gather(b, lead(b, in[0], batched[0], size),
+                   (int)y->attr->i[0] + 1, lead(b, in[1], batched[1], size));
+}
+
+static SdStatus scatter_infer(SdNode *y, SdError *err) {
+  int dim = (int)y->attr->i[0];
+  y->dtype = y->in[0]->dtype;
+  y->shape = y->in[0]->shape;
+  SdStatus s = index_dtype(y, err);
+  if (s == SD_OK && !sd_shape_equal(&y->in[0]->shape, &y->in[1]->shape))
+    s = sd_error_set(err, SD_EARGUMENT, "%s: shapes differ: %s and index %s",
+                     y->op->name, sd_shape_text(&y->in[0]->shape).text,
+                     sd_shape_text(&y->in[1]->shape).text);
+  y->shape.dims[dim] = y->attr->i[1];
+  return s == SD_OK ? sd_shape_check(&y->shape, y->op->name, err) : s;
+}
+
+static SdStatus scatter_eval(const SdNode *y, const SdArray *const *in,
+                             SdArray *out, SdError *err) {
+  SdArray x, k;
+  int dim = (int)y->attr->i[0];
+  SdStatus s = two_inputs(in, &x, &k, err);
+  if (s != SD_OK) return s;
+  SdRows r = rows_of(&y->shape, dim);
+  s = sd_rows_scatter_add(x.dtype, &r, x.shape.dims[dim], x.data, k.data,
+                          out->data, err);
+  sd_array_release(&x);
+  sd_array_release(&k);
+  return s;
+}
+
+SdNode *sd_scatter_add(SdBuilder *b, SdNode *x, int dim, SdNode *index,
+                       int64_t size) {
+  SdAttr attr = {.count = 2, .i = {dim, size}};
+  SdNode *in[2] = {x, index};
+  return sd_node_make(b, &table[SCATTER_ADD], 2, in, &attr);
+}
+
+static SdNode *scatter_t(SdBuilder *b, SdNode *y, int i, SdNode *g) {
+  if (i == 1) return NULL;
+  return sd_gather(b, g, (int)y->attr->i[0], y->in[1]);
+}
+
+static SdNode *scatter_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
+                             const int *batched, int64_t size) {
+  return sd_scatter_add(b, lead(b, in[0], batched[0], size),
+                        (int)y->attr->i[0] + 1,
+                        lead(b, in[1], batched[1], size), y->attr->i[1]);
+}
+
+static int gather_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                       SdNode **out) {
+  int dim = sd_call_dim(b, op->name, c->a[1].i[0], c->a[0].x->shape.ndim);
+  if (dim < 0) return 0;
+  out[0] = sd_gather(b, c->a[0].x, dim, c->a[2].x);
+  return out[0] != NULL;
+}
+
+/* The script's scatter_add(x, dim, index, src): x plus what is scattered. */
+static int scatter_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                        SdNode **out) {
+  SdNode *x = c->a[0].x;
+  int dim = sd_call_dim(b, op->name, c->a[1].i[0], x->shape.ndim);
+  if (dim < 0) return 0;
+  SdNode *add = sd_scatter_add(b, sd_cast(b, c->a[3].x, (SdDtype)x->dtype),
+                               dim, c->a[2].x, x->shape.dims[dim]);
+  if (add && !sd_shape_equal(&add->shape, &x->shape)) {
+    sd_builder_fail(b, SD_EARGUMENT,
+                    "scatter_add: shapes differ beside dim %d: %s and %s",
+                    dim + 1, sd_shape_text(&x->shape).text,
+                    sd_shape_text(&c->a[3].x->shape).text);
+    return 0;
+  }
+  out[0] = sd_add(b, x, add);
+  return out[0] != NULL;
+}
+
+/* ---- take, put_add: whole slices ---------------------------------------------------- */
+
+static SdStatus take_infer(SdNode *y, SdError *err) {
+  y->dtype = y->in[0]->dtype;
+  y->shape = y->in[0]->shape;
+  SdStatus s = index_dtype(y, err);
+  if (s == SD_OK && y->in[1]->shape.ndim != 1)
+    s = sd_error_set(err, SD_EARGUMENT,
+                     "%s: the index must have 1 dim, not shape %s",
+                     y->op->name, sd_shape_text(&y->in[1]->shape).text);
+  y->shape.dims[y->attr->i[0]] = y->in[1]->shape.dims[0];
+  return s;
+}
+
+static SdStatus take_eval(const SdNode *y, const SdArray *const *in,
+                          SdArray *out, SdError *err) {
+  SdArray x, k;
+  int dim = (int)y->attr->i[0];
+  SdStatus s = two_inputs(in, &x, &k, err);
+  if (s != SD_OK) return s;
+  SdRows r = rows_of(&x.shape, dim);
+  s = sd_rows_take(sd_dtype_size(x.dtype), &r, y->shape.dims[dim], x.data,
+                   k.data, out->data, err);
+  sd_array_release(&x);
+  sd_array_release(&k);
+  return s;
+}
+
+SdNode *sd_take(SdBuilder *b, SdNode *x, int dim, SdNode *index) {
+  SdAttr attr = {.count = 1, .i = {dim}};
+  SdNode *in[2] = {x, index};
+  return sd_node_make(b, &table[TAKE], 2, in, &attr);
+}
+
+static SdNode *take_t(SdBuilder *b, SdNode *y, int i, SdNode *g) {
+  int dim = (int)y->attr->i[0];
+  if (i == 1) return NULL;
+  return sd_put_add(b, g, dim, y->in[1], y->in[0]->shape.dims[dim]);
+}
+
+static SdStatus put_infer(SdNode *y, SdError *err) {
+  int dim = (int)y->attr->i[0];
+  SdStatus s = take_infer(y, err);
+  if (s == SD_OK && y->in[0]->shape.dims[dim] != y->in[1]->shape.dims[0])
+    s = sd_error_set(err, SD_EARGUMENT, "put_add: %s slices, %s indices",
+                     sd_shape_text(&y->in[0]->shape).text,
+                     sd_shape_text(&y->in[1]->shape).text);
+  y->shape.dims[dim] = y->attr->i[1];
+  return s == SD_OK ? sd_shape_check(&y->shape, y->op->name, err) : s;
+}
+
+static SdStatus put_eval(const SdNode *y, const SdArray *const *in,
+                         SdArray *out, SdError *err) {
+  SdArray x, k;
+  int dim = (int)y->attr->i[0];
+  SdStatus s = two_inputs(in, &x, &k, err);
+  if (s != SD_OK) return s;
+  SdRows r = rows_of(&y->shape, dim);
+  s = sd_rows_put_add(x.dtype, &r, x.shape.dims[dim], x.data, k.data,
+                      out->data, err);
+  sd_array_release(&x);
+  sd_array_release(&k);
+  return s;
+}
+
+SdNode *sd_put_add(SdBuilder *b, SdNode *x, int dim, SdNode *index,
+                   int64_t size) {
+  SdAttr attr = {.count = 2, .i = {dim, size}};
+  SdNode *in[2] = {x, index};
+  return sd_node_make(b, &table[PUT_ADD], 2, in, &attr);
+}
+
+static SdNode *put_t(SdBuilder *b, SdNode *y, int i, SdNode *g) {
+  if (i == 1) return NULL;
+  return sd_take(b, g, (int)y->attr->i[0], y->in[1]);
+}
+
+/* An index list for each example: the same slices picked elementwise. */
+static SdNode *spread_index(SdBuilder *b, SdNode *index, const SdShape *s,
+                            int dim) {
+  SdShape shape = {.ndim = s->ndim};
+  for (int i = 0; i < s->ndim; i++) shape.dims[i] = 1;
+  if (!index) return NULL;
+  shape.dims[0] = index->shape.dims[0];
+  shape.dims[dim] = index->shape.dims[1];
+  SdShape full = *s;
+  full.dims[dim] = index->shape.dims[1];
+  return sd_expand(b, sd_reshape(b, index, &shape), &full);
+}
+
+static SdNode *take_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
+                          const int *batched, int64_t size) {
+  int dim = (int)y->attr->i[0] + 1, put = y->op == &table[PUT_ADD];
+  if (!batched[1])
+    return put ? sd_put_add(b, in[0], dim, in[1], y->attr->i[1])
+               : sd_take(b, in[0], dim, in[1]);
+  SdNode *x = lead(b, in[0], batched[0], size);
+  if (!x) return NULL;
+  SdNode *k = spread_index(b, in[1], &x->shape, dim);
+  return put ? sd_scatter_add(b, x, dim, k, y->attr->i[1])
+             : sd_gather(b, x, dim, k);
+}
+
+static int take_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                     SdNode **out) {
+  int dim = sd_call_dim(b, op->name, c->a[1].i[0], c->a[0].x->shape.ndim);
+  if (dim < 0) return 0;
+  out[0] = sd_take(b, c->a[0].x, dim, c->a[2].x);
+  return out[0] != NULL;
+}
+
+/* ---- sorting: attributes i[0] dim, i[1] descending ------------------------------------- */
+
+static SdStatus argsort_infer(SdNode *y, SdError *err) {
+  (void)err;
+  y->dtype = SD_I64;
+  y->shape = y->in[0]->shape;
+  return SD_OK;
+}
+
+static SdStatus argsort_eval(const SdNode *y, const SdArray *const *in,
+                             SdArray *out, SdError *err) {
+  SdArray x;
+  SdStatus s = sd_array_contiguous(in[0], &x, err);
+  if (s != SD_OK) return s;
+  SdRows r = rows_of(&y->shape, (int)y->attr->i[0]);
+  size_t bytes = sd_rows_sort_scratch(&r);
+  void *scratch = sd_memory_alloc(bytes, err);
+  if (scratch)
+    sd_rows_sort(x.dtype, &r, (int)y->attr->i[1], x.data, NULL, out->data,
+                 scratch);
+  sd_memory_free(scratch, bytes);
+  sd_array_release(&x);
+  return scratch ? SD_OK : err->code;
+}
+
+static SdNode *argsort(SdBuilder *b, SdNode *x, int dim, int descending) {
+  SdAttr attr = {.count = 2, .i = {dim, descending}};
+  return sd_node_make(b, &table[ARGSORT], 1, &x, &attr);
+}
+
+static SdNode *argsort_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
+                             const int *batched, int64_t size) {
+  (void)batched, (void)size;
+  return argsort(b, in[0], (int)y->attr->i[0] + 1, (int)y->attr->i[1]);
+}
+
+static SdNode *at_least_1d(SdBuilder *b, SdNode *x) {
+  SdShape one = {1, {1}};
+  return x && x->shape.ndim == 0 ? sd_reshape(b, x, &one) : x;
+}
+
+static int argsort_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                        SdNode **out) {
+  SdNode *x = at_least_1d(b, c->a[0].x);
+  int dim = x ? sd_call_dim(b, op->name, c->a[1].i[0], x->shape.ndim) : -1;
+  if (dim < 0) return 0;
+  SdNode *k = argsort(b, x, dim, (int)c->a[2].i[0]);
+  out[0] = k ? sd_reshape(b, k, &c->a[0].x->shape) : NULL;
+  return out[0] != NULL;
+}
+
+/* Values come through gather, which knows its derivative. */
+static int sort_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                     SdNode **out) {
+  SdNode *x = at_least_1d(b, c->a[0].x);
+  int dim = x ? sd_call_dim(b, op->name, c->a[1].i[0], x->shape.ndim) : -1;
+  if (dim < 0) return 0;
+  SdNode *k = argsort(b, x, dim, (int)c->a[2].i[0]);
+  SdNode *v = sd_gather(b, x, dim, k);
+  if (!v) return 0;
+  out[0] = sd_reshape(b, v, &c->a[0].x->shape);
+  out[1] = sd_reshape(b, k, &c->a[0].x->shape);
+  return out[0] && out[1] ? 2 : 0;
+}
+
+/* max and min: over all, the extreme; over one dim, values and indices. */
+static int extreme_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                        SdNode **out) {
+  SdNode *x = c->a[0].x, *k;
+  int most = op == &table[MAX_];
+  const SdOp *fold = sd_op_find(most ? "amax" : "amin");
+  if (!c->a[1].given) return fold->call(b, fold, c, out);
+  int dim = sd_call_dim(b, op->name, c->a[1].i[0], x->shape.ndim);
+  if (dim < 0) return 0;
+  SdCall arg = *c;
+  const SdOp *find = sd_op_find(most ? "argmax" : "argmin");
+  arg.a[2].i[0] = 1;
+  if (!find->call(b, find, &arg, &k)) return 0;
+  out[0] = sd_gather(b, x, dim, k);
+  out[1] = k;
+  if (!c->a[2].i[0])
+    for (int i = 0; i < 2; i++) out[i] = sd_squeeze(b, out[i], dim);
+  return out[0] && out[1] ? 2 : 0;
+}
+
+/* ---- histogram: f holds nothing; i[0] bins; inputs x, low, high ------------------------- */
+
+static SdStatus histogram_infer(SdNode *y, SdError *err) {
+  int64_t bins = y->attr->i[0];
+  if (bins < 1 || bins > 100000000)
+    return sd_error_set(err, SD_EARGUMENT, "histogram: %lld bins",
+                        (long long)bins);
+  y->dtype = SD_F64;
+  y->shape = sd_shape_make(1, &bins);
+  return SD_OK;
+}
+
+static SdStatus histogram_eval(const SdNode *y, const SdArray *const *in,
+                               SdArray *out, SdError *err) {
+  SdArray x;
+  SdStatus s = sd_array_contiguous(in[0], &x, err);
+  if (s != SD_OK) return s;
+  sd_rows_histogram(x.dtype, sd_array_numel(&x), x.data,
+                    *(const double *)in[1]->data,
+                    *(const double *)in[2]->data, y->attr->i[0], out->data);
+  sd_array_release(&x);
+  return SD_OK;
+}
+
+static int histogram_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                          SdNode **out) {
+  SdAttr attr = {.count = 1, .i = {c->a[1].i[0]}};
+  SdNode *in[3] = {c->a[0].x, sd_constant(b, SD_F64, c->a[2].f),
+                   sd_constant(b, SD_F64, c->a[3].f)};
+  if (!(c->a[2].f < c->a[3].f)) {
+    sd_builder_fail(b, SD_EARGUMENT, "histogram: range from %g to %g",
+                    c->a[2].f, c->a[3].f);
+    return 0;
+  }
+  out[0] = sd_node_make(b, op, 3, in, &attr);
+  return out[0] != NULL;
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+#define CALLED(NAME, ARGS, DOC, SAMPLES) \
+  .name = NAME, .kind = SD_KIND_CALL, .args = ARGS, .doc = DOC, \
+  .samples = SAMPLES
+
+static const SdOp table[NOPS] = {
+    [GATHER] = {CALLED("gather", "x dim:I index",
+                       "Elements picked along dim: index has their places.",
+                       "r{3, 4}, 2, i(4, {3, 2})\nr{3, 4}, 1, i(3, {5, 4})"),
+                .infer = gather_infer, .eval = gather_eval,
+                .transpose = gather_t, .batch = gather_batch,
+                .call = gather_call},
+    [SCATTER_ADD] = {CALLED("scatter_add", "x dim:I index src",
+                            "x with src added at the places in index.",
+                            "r{3, 4}, 2, i(4, {3, 2}), r{3, 2}"),
+                     .infer = scatter_infer, .eval = scatter_eval,
+                     .transpose = scatter_t, .batch = scatter_batch,
+                     .call = scatter_call},
+    [TAKE] = {CALLED("index_select", "x dim:I index",
+                     "Whole slices of dim, in the order of a list.",
+                     "r{3, 4}, 1, i(3, {5})\nr{2, 3}, 2, i(3, {2})"),
+              .infer = take_infer, .eval = take_eval, .transpose = take_t,
+              .batch = take_batch, .call = take_call},
+    [PUT_ADD] = {.name = "put_add", .kind = SD_KIND_CALL,
+                 .flags = SD_OP_HIDDEN, .infer = put_infer,
+                 .eval = put_eval, .transpose = put_t, .batch = take_batch},
+    [ARGSORT] = {CALLED("argsort", "x dim:I=-1 descending:B=0",
+                        "Indices that sort along dim; stable.",
+                        "r{3, 4}\nr{3, 4}, 1"),
+                 .flags = SD_OP_ZERO_GRAD, .infer = argsort_infer,
+                 .eval = argsort_eval, .batch = argsort_batch,
+                 .call = argsort_call},
+    [HISTOGRAM] = {CALLED("histogram_", "x bins:I low:F high:F",
+                          "Counts in equal bins over [low, high].",
+                          "r{20}, 5, -1, 1"),
+                   .flags = SD_OP_ZERO_GRAD, .infer = histogram_infer,
+                   .eval = histogram_eval, .call = histogram_call},
+    [SORT] = {.name = "sort", .args = "x dim:I=-1 descending:B=0",
+              .call = sort_call, .doc = "Sorted values and their indices.",
+              .samples = "r{3, 4}\nr{3, 4}, 1, {descending = true}"},
+    [MAX_] = {.name = "max", .args = "x dim:I? keepdim:B=0",
+              .call = extreme_call,
+              .doc = "Largest element; along dim: values, indices.",
+              .samples = "r{3, 4}\nr{3, 4}, 2"},
+    [MIN_] = {.name = "min", .args = "x dim:I? keepdim:B=0",
+              .call = extreme_call,
+              .doc = "Smallest element; along dim: values, indices.",
+              .samples = "r{3, 4}\nr{3, 4}, 1, {keepdim = true}"},
+};
+
+extern const SdOpList sd_index_ops;
+const SdOpList sd_index_ops = {table, NOPS};
