@@ -36,14 +36,14 @@ CPPFLAGS = -Isrc -I$(BUILD)/gen $(LUA_CFLAGS) \
            $(if $(BLAS_INC),-isystem $(BLAS_INC)) -D_GNU_SOURCE
 CFLAGS   = -std=c11 $(OPT) $(WARN) -fPIC -fno-math-errno -ffp-contract=off \
            $(OMP) $(SANITIZE)
-VECTOR   = -O3 $(ARCH) -ffp-contract=fast -fno-trapping-math
+VECTOR   = -O3 $(ARCH) -ffp-contract=fast -fno-trapping-math -Wno-type-limits
 LDFLAGS  = $(OMP) $(SANITIZE)
 LIBS     = $(BLAS_LIBS) -lsleef -lz -lm -ldl
 
 # ---- what is compiled ----------------------------------------------------
 # kernels/every/*.c once for each dtype, kernels/real/*.c for f32 and f64.
 DTYPES   = bool u8 i32 i64 f32 f64
-TYPE_bool = bool
+TYPE_bool = _Bool
 TYPE_u8  = uint8_t
 TYPE_i32 = int32_t
 TYPE_i64 = int64_t

@@ -37,7 +37,4 @@ int64_t sd_array_numel(const SdArray *a);
 /* Row-major without gaps (dims of extent 1 may have any stride). */
 int sd_array_is_contiguous(const SdArray *a);
 
-/* out is a itself, retained, when contiguous, else a contiguous copy. */
-SdStatus sd_array_contiguous(const SdArray *a, SdArray *out, SdError *err);
-
 #endif

@@ -63,6 +63,8 @@ static int builder_reserve(SdBuilder *b) {
   return 1;
 }
 
+static SdTrace *current; /* the innermost open trace */
+
 /* ---- making ------------------------------------------------------------ */
 
 static SdNode *node_alloc(SdBuilder *b, const SdOp *op, int nin) {
@@ -123,6 +125,7 @@ SdNode *sd_node_make(SdBuilder *b, const SdOp *op, int nin,
   if (!n) return NULL;
   connect(n, in);
   if (attr && !copy_attr(b, n, attr)) return NULL;
+  if (op->refresh) set_trace(n, current);
   if (op->infer && op->infer(n, &b->error) != SD_OK) return NULL;
   return n;
 }
@@ -258,8 +261,6 @@ unsigned sd_node_epoch(void) {
 }
 
 /* ---- traces ------------------------------------------------------------ */
-
-static SdTrace *current;
 
 SdTrace *sd_trace_current(void) { return current; }
 

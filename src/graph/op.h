@@ -62,7 +62,7 @@ struct SdOp {
   /* The script's call: fills out, returns how many (0: b->error).  NULL
   ** for elementwise ops of tensors only, and for ops scripts don't see. */
   int (*call)(SdBuilder *b, const SdOp *op, const SdCall *c, SdNode **out);
-  void (*release)(SdNode *y); /* frees attr.data */
+  void (*release)(SdNode *y); /* attr.data; infer takes the reference */
   void (*refresh)(SdNode *y); /* random ops: new numbers for a replay */
 };
 
@@ -73,8 +73,9 @@ enum {
   SD_OP_ALLOCATES = 8, /* eval makes its outputs itself */
   SD_OP_BOOL = 16,     /* inputs are made bool */
   SD_OP_HIDDEN = 32,   /* not for scripts */
-  SD_OP_NO_MIX = 64    /* first input (a condition) takes no part in
+  SD_OP_NO_MIX = 64,   /* first input (a condition) takes no part in
                           promotion */
+  SD_OP_JOINT = 128    /* linear in all inputs together, not in each */
 };
 
 #endif

@@ -1,6 +1,7 @@
 #include "io/npy.h"
 
 #include "base/memory.h"
+#include "graph/layout.h"
 #include "io/bytes.h"
 #include "io/file.h"
 
@@ -79,9 +80,10 @@ static SdStatus parse_descr(Parser *x, Header *h) {
   char text[64];
   skip_space(x);
   const char *first = x->p;
-  if (!parse_string(x, text, sizeof text)) {
-    ptrdiff_t rest = x->end - first;
-    return unsupported(x, first, rest < 100 ? (int)rest : 100);
+  if (!parse_string(x, text, sizeof text)) { /* a structured type */
+    ptrdiff_t n = 0;
+    while (n < 100 && n < x->end - first && first[n] != ']') n++;
+    return unsupported(x, first, (int)n + (n < x->end - first));
   }
   for (int i = 0; i < NTYPES; i++) {
     if (!text[0] || !strchr("<>|=", text[0])) break;
@@ -184,7 +186,7 @@ static SdStatus read_prefix(SdNpySource *s, size_t *prefix, size_t *length,
 
 static SdStatus read_header(SdNpySource *s, Header *h, uint64_t *left,
                             SdError *err) {
-  size_t prefix, length;
+  size_t prefix = 0, length = 0;
   if (read_prefix(s, &prefix, &length, err) != SD_OK) return err->code;
   char *text = sd_memory_alloc(length, err);
   if (!text) return err->code;
@@ -214,7 +216,7 @@ static void decode(const Header *h, void *data, size_t count) {
 
 SdStatus sd_npy_read_from(SdNpySource *s, SdArray *out, SdError *err) {
   Header h;
-  uint64_t left;
+  uint64_t left = 0;
   out->buffer = NULL;
   if (read_header(s, &h, &left, err) != SD_OK) return err->code;
   size_t count = (size_t)sd_shape_numel(&h.shape);

@@ -67,8 +67,8 @@ typedef enum SdLoop {
   SD_LOOP_ERFC,
   SD_LOOP_ERFINV,
   SD_LOOP_LGAMMA,
-  SD_LOOP_POLYGAMMA, /* polygamma(b, a): b[i] a whole number >= 0; 0 is
-                        digamma.  NaN at poles; reflection for a < 0 */
+  SD_LOOP_POLYGAMMA, /* polygamma(a, b): the order a[i] a whole number >= 0; 0 is
+                        digamma.  NaN at poles */
   SD_LOOP_SIGMOID,   /* no overflow, accurate in both tails */
   SD_LOOP_SOFTPLUS,  /* log(1 + exp(a)), no overflow, accurate tails */
   SD_LOOP_FLOOR,

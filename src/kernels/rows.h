@@ -19,15 +19,10 @@ typedef struct SdRows {
 void sd_rows_argmax(SdDtype d, const SdRows *r, const void *x, int64_t *out);
 void sd_rows_argmin(SdDtype d, const SdRows *r, const void *x, int64_t *out);
 
-/* out: as x.  Running sum / product along len; reverse runs from the end.
+/* out: as x.  Running sum along len; reverse runs from the end.
 ** f32 accumulates in double. */
 void sd_rows_cumsum(SdDtype d, const SdRows *r, int reverse, const void *x,
                     void *out);
-void sd_rows_cumprod(SdDtype d, const SdRows *r, const void *x, void *out);
-
-/* Stable sort along len: values (may be NULL) and indices, shaped as x; NaN
-** last when ascending, first when descending.  scratch: 16 bytes a thread
-** for each of len elements (sd_rows_sort_scratch gives the bytes). */
 size_t sd_rows_sort_scratch(const SdRows *r);
 void sd_rows_sort(SdDtype d, const SdRows *r, int descending, const void *x,
                   void *values, int64_t *indices, void *scratch);

@@ -288,6 +288,12 @@ static int xor_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
+static SdNode *cast_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
+                          const int *batched, int64_t size) {
+  (void)batched, (void)size;
+  return sd_cast(b, in[0], (SdDtype)y->dtype);
+}
+
 static int cast_call(SdBuilder *b, const SdOp *op, const SdCall *c,
                      SdNode **out) {
   (void)op;
@@ -348,7 +354,7 @@ static const SdOp table[] = {
      .transpose = where_t, .doc = "x where c is true, y elsewhere.",
      .samples = "r{2, 3}:gt(0), r{2, 3}, r{3}\nr{3}:gt(0), r{}, r{2, 1}"},
     {ELEMENTWISE("cast", COPY, 0), .args = "x:T dtype:Y", .transpose = cast_t,
-     .call = cast_call, .doc = "x in another dtype; also x:to(dtype).",
+     .batch = cast_batch, .call = cast_call, .doc = "x in another dtype; also x:to(dtype).",
      .samples = "r{2, 3}, 'f64'"},
     {ELEMENTWISE("relu", MAX, 0), .args = "x:T", .transpose = relu_t,
      .call = relu_call, .doc = "The larger of x and 0; slope 0 at 0.",
@@ -428,7 +434,8 @@ extern const SdOpList sd_elementwise_ops;
 const SdOpList sd_elementwise_ops = {table, sizeof table / sizeof *table};
 
 static const SdOp cast_op = {ELEMENTWISE("cast", COPY, 0),
-                             .transpose = cast_t};
+                             .transpose = cast_t,
+                             .batch = cast_batch};
 
 const SdOp sd_op_constant = {
     .name = "constant", .kind = SD_KIND_CONSTANT, .flags = SD_OP_HIDDEN};

@@ -6,6 +6,7 @@
 */
 #include "ops/ops.h"
 
+#include "graph/layout.h"
 #include "kernels/lapack.h"
 
 #include <string.h>

@@ -7,6 +7,7 @@
 #include "ops/ops.h"
 
 #include "base/memory.h"
+#include "graph/layout.h"
 #include "kernels/gemm.h"
 
 #include <string.h>

@@ -37,6 +37,7 @@ SdGenerator *sd_generator_default(void) {
 enum { AT_SHAPE = 5 };
 
 static SdStatus random_infer(SdNode *y, SdError *err) {
+  ((SdGenerator *)y->attr->data)->refs++;
   y->dtype = (unsigned char)y->attr->i[0];
   y->shape = sd_shape_make(y->attr->count - AT_SHAPE, y->attr->i + AT_SHAPE);
   return sd_shape_check(&y->shape, y->op->name, err);
@@ -75,11 +76,8 @@ static SdNode *random_node(SdBuilder *b, const SdOp *op, SdGenerator *g,
                  .count = AT_SHAPE + s->ndim,
                  .i = {d, (int64_t)g->seed, (int64_t)g->stream, low, high}};
   memcpy(attr.i + AT_SHAPE, s->dims, (size_t)s->ndim * sizeof *attr.i);
-  g->refs++;
-  SdNode *n = sd_node_make(b, op, 0, NULL, &attr);
-  if (n) g->stream++;
-  else if (!b->count || b->pool[b->count - 1]->op != op) g->refs--;
-  return n;
+  g->stream++;
+  return sd_node_make(b, op, 0, NULL, &attr);
 }
 
 SdNode *sd_rand(SdBuilder *b, SdGenerator *g, SdDtype d, const SdShape *s) {

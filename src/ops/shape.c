@@ -4,6 +4,7 @@
 */
 #include "ops/ops.h"
 
+#include "graph/layout.h"
 #include "kernels/copy.h"
 
 #include <string.h>
@@ -610,7 +611,8 @@ static const SdOp table[NOPS] = {
     [EMBED] = {.name = "embed", .kind = SD_KIND_CALL, .flags = SD_OP_HIDDEN,
                .infer = embed_infer, .eval = embed_eval,
                .transpose = embed_t, .batch = strided_batch},
-    [CAT] = {.name = "cat", .kind = SD_KIND_CALL, .args = "list:L dim:I=1",
+    [CAT] = {.name = "cat", .kind = SD_KIND_CALL, .flags = SD_OP_JOINT,
+             .args = "list:L dim:I=1",
              .doc = "Tensors joined along dim.",
              .samples = "{r{2, 3}, r{1, 3}}\n{r{2, 3}, r{2, 1}, r{2, 2}}, 2",
              .infer = cat_infer, .eval = cat_eval, .transpose = cat_t,

@@ -19,7 +19,13 @@ end
 ---@return string
 local function label(x, step)
   if step and math.abs(x) < step * 1e-6 then return "0" end
-  return (("%.4g"):format(x):gsub("e([+-])0*(%d)", function(sign, digit)
+  local digits = step and math.ceil(math.log(math.abs(x) / step, 10)) + 2 or 4
+  digits = math.max(4, math.min(15, digits))
+  local text = ("%." .. digits .. "g"):format(x)
+  if math.abs(x) < 1e-3 and x ~= 0 then
+    text = ("%." .. digits - 1 .. "e"):format(x):gsub("%.?0*e", "e")
+  end
+  return (text:gsub("e([+-])0*(%d)", function(sign, digit)
     return "e" .. (sign == "-" and "-" or "") .. digit
   end))
 end
@@ -43,7 +49,8 @@ end
 -- The mantissas that give a handful of ticks over so many decades.
 local function mantissas(decades)
   if decades < 1 then return { 1, 1.5, 2, 3, 4, 5, 7 } end
-  if decades < 2.5 then return { 1, 2, 5 } end
+  if decades < 2 then return { 1, 2, 5 } end
+  if decades < 4 then return { 1, 3 } end
   return { 1 }
 end
 

@@ -1,0 +1,141 @@
+-- jit: a function traced once for each signature of its arguments, then
+-- replayed as a plan without running Lua.
+
+local fail = require "saddle.fail"
+
+return function(sd, core)
+  local leaves, rebuild = core.leaves, core.rebuild
+  local unpack, pack = table.unpack, table.pack
+  local getupvalue = debug.getupvalue
+
+  local function signature(list, paths, args)
+    local parts = {}
+    for i, x in ipairs(list) do
+      parts[i] = paths[i] .. ":" .. x.dtype .. table.concat(x.shape, ",")
+    end
+    for i = 1, args.n do
+      local a = args[i]
+      if type(a) ~= "table" and not core.is_tensor(a) then
+        parts[#parts + 1] = i .. "=" .. tostring(a)
+      end
+    end
+    return table.concat(parts, ";")
+  end
+
+  -- The tensors that f can see from outside: through upvalues, functions
+  -- and tables they hold, a few levels deep.
+  local function captures(f)
+    local found, seen = {}, { [sd] = true, [_G] = true, [core] = true }
+    local function note(v, name, depth, get)
+      if core.is_tensor(v) then
+        found[#found + 1] = { name = name, get = get, value = v,
+                              alias = core.alias(v) }
+        return
+      end
+      if depth > 4 or seen[v] then return end
+      if type(v) == "table" then
+        seen[v] = true
+        for k, e in next, v do
+          if type(e) == "table" or type(e) == "function" or
+             core.is_tensor(e) then
+            note(e, name .. "." .. tostring(k), depth + 1,
+                 function() return rawget(v, k) end)
+          end
+        end
+      elseif type(v) == "function" then
+        seen[v] = true
+        for i = 1, 255 do
+          local key, e = getupvalue(v, i)
+          if not key then break end
+          if key ~= "_ENV" then
+            note(e, key, depth + 1,
+                 function() return select(2, getupvalue(v, i)) end)
+          end
+        end
+      end
+    end
+    note(f, "f", 0)
+    return found
+  end
+
+  local function check_captures(list)
+    for _, c in ipairs(list) do
+      local now = c.get()
+      if not rawequal(now, c.value) or not core.same(now, c.alias) then
+        fail("jit: the captured tensor '%s' was rebound after the function " ..
+             "was traced; pass it as an argument", c.name)
+      end
+    end
+  end
+
+  -- Tables between an upvalue and its tensors may be replaced whole.
+  local function trace_function(f, args, list)
+    local entry = { captures = captures(f) }
+    local trace <close> = core.trace "jit"
+    local keep = {}
+    for i = 1, #list do keep[i] = false end
+    local traced = core.abstract(trace, list, keep)
+    local new, at = { n = args.n }, 0
+    for i = 1, args.n do
+      local n = #(leaves(args[i], false))
+      new[i] = rebuild(args[i], table.move(traced, at + 1, at + n, 1, {}))
+      at = at + n
+    end
+    local y = pack(f(unpack(new, 1, new.n)))
+    core.leave(trace)
+    entry.results, entry.outs = y, {}
+    local all = {}
+    for i = 1, y.n do
+      local ys = leaves(y[i], false)
+      entry.outs[i] = #ys
+      table.move(ys, 1, #ys, #all + 1, all)
+    end
+    entry.plan = core.compile(trace, traced, all)
+    return entry
+  end
+
+  local function results(entry, out)
+    local y, at = { n = entry.results.n }, 0
+    for i = 1, y.n do
+      local n = entry.outs[i]
+      y[i] = rebuild(entry.results[i],
+                     table.move(out, at + 1, at + n, 1, {}))
+      at = at + n
+    end
+    return unpack(y, 1, y.n)
+  end
+
+  --- f traced once for each signature of shapes and dtypes, then replayed
+  --- without running Lua. Tensors captured from outside are constants;
+  --- random ops draw fresh numbers in each replay; values cannot be looked
+  --- at inside.
+  ---
+  --- ```lua
+  --- local step = sd.jit(function(x) return x - 0.1 * x:sin() end)
+  --- print(step(sd.ones(3)))
+  --- ```
+  function sd.jit(f)
+    local mt = getmetatable(f)
+    if type(f) ~= "function" and not (mt and mt.__call) then
+      fail("jit: expected a function, not %s", type(f))
+    end
+    local entries = {}
+    return function(...)
+      local args = pack(...)
+      local list, paths = leaves(args)
+      -- Inside another trace the function is simply run.
+      for _, x in ipairs(list) do
+        if core.is_traced(x) then return f(...) end
+      end
+      local key = signature(list, paths, args)
+      local entry = entries[key]
+      if entry then
+        check_captures(entry.captures)
+      else
+        entry = trace_function(f, args, list)
+        entries[key] = entry
+      end
+      return results(entry, core.run(entry.plan, list))
+    end
+  end
+end

@@ -1,0 +1,389 @@
+-- Transforms: functions that take a function and return another. Each runs
+-- the function on tracers and hands what came out to the core, which writes
+-- the new graph; so they nest to any order.
+
+local fail = require "saddle.fail"
+
+return function(sd, core)
+  local leaves, rebuild = core.leaves, core.rebuild
+  local unpack, pack = table.unpack, table.pack
+
+  local function callable(f, what)
+    local mt = getmetatable(f)
+    if type(f) ~= "function" and not (mt and mt.__call) then
+      fail("%s: expected a function, not %s", what, type(f))
+    end
+  end
+
+  -- The leaves of args[i] for each i in which, in one list, with counts.
+  local function gather(args, which, what)
+    local all, counts = {}, {}
+    for k, i in ipairs(which) do
+      if i > args.n then fail("%s: there is no argument %d", what, i) end
+      local list = leaves(args[i], false)
+      counts[k] = #list
+      for _, x in ipairs(list) do all[#all + 1] = x end
+    end
+    return all, counts
+  end
+
+  -- Copies of args with the leaves of args[i] replaced by list, in order.
+  local function replace(args, which, counts, list)
+    local new, at = { n = args.n }, 0
+    for i = 1, args.n do new[i] = args[i] end
+    for k, i in ipairs(which) do
+      local part = table.move(list, at + 1, at + counts[k], 1, {})
+      new[i] = rebuild(args[i], part)
+      at = at + counts[k]
+    end
+    return new
+  end
+
+  local function zeros_for(grads, like)
+    for i, x in ipairs(like) do
+      grads[i] = grads[i] or sd.zeros_like(x)
+    end
+    return grads
+  end
+
+  local function check_float(list, what)
+    for _, x in ipairs(list) do
+      if x.dtype ~= "f32" and x.dtype ~= "f64" then
+        fail("%s: an argument is %s; derivatives need f32 or f64", what,
+             x.dtype)
+      end
+    end
+  end
+
+  local function check_scalar(y, what)
+    if not core.is_tensor(y) then
+      fail("%s: the function returned a %s; its first result must be a " ..
+           "one-element tensor", what, type(y))
+    elseif y:numel() ~= 1 then
+      fail("%s: the function returned shape {%s}; it must be one element",
+           what, table.concat(y.shape, ", "))
+    elseif y.dtype ~= "f32" and y.dtype ~= "f64" then
+      fail("%s: the function returned %s; it must be f32 or f64", what,
+           y.dtype)
+    end
+  end
+
+  local function positions(argnums)
+    if argnums == nil then return { 1 }, true end
+    if type(argnums) == "number" then return { argnums }, true end
+    return argnums, false
+  end
+
+  local function value_and_grad(f, argnums, what)
+    callable(f, what)
+    local which, single = positions(argnums)
+    return function(...)
+      local args = pack(...)
+      local list, counts = gather(args, which, what)
+      if #list == 0 then fail("%s: the argument holds no tensors", what) end
+      check_float(list, what)
+      local trace <close> = core.trace()
+      local traced = core.tracers(trace, list)
+      local new = replace(args, which, counts, traced)
+      local out = pack(f(unpack(new, 1, new.n)))
+      core.leave(trace)
+      check_scalar(out[1], what)
+      local grads = core.vjp(trace, { out[1] }, { sd.ones_like(out[1]) },
+                             traced)
+      zeros_for(grads, list)
+      local trees, at = {}, 0
+      for k, i in ipairs(which) do
+        local part = table.move(grads, at + 1, at + counts[k], 1, {})
+        trees[k] = rebuild(args[i], part)
+        at = at + counts[k]
+      end
+      return out, single and trees[1] or trees
+    end
+  end
+
+  --- Value, gradients in the shape of the argument(s), then f's further
+  --- results.
+  ---
+  --- ```lua
+  --- local f = function(x) return (x * x):sum() end
+  --- local value, g = sd.value_and_grad(f)(sd.tensor{ 1, 2 })
+  --- ```
+  ---@param f function returns a one-element tensor, then anything
+  ---@param argnums? integer|integer[] which arguments (1)
+  function sd.value_and_grad(f, argnums)
+    local run = value_and_grad(f, argnums, "value_and_grad")
+    return function(...)
+      local out, g = run(...)
+      return out[1], g, unpack(out, 2, out.n)
+    end
+  end
+
+  --- Gradients of f in the shape of its argument(s), then f's further
+  --- results.
+  ---
+  --- ```lua
+  --- print(sd.grad(function(x) return (x ^ 3):sum() end)(sd.tensor{ 2 }))
+  --- ```
+  ---@param f function returns a one-element tensor, then anything
+  ---@param argnums? integer|integer[] which arguments (1)
+  function sd.grad(f, argnums)
+    local run = value_and_grad(f, argnums, "grad")
+    return function(...)
+      local out, g = run(...)
+      return g, unpack(out, 2, out.n)
+    end
+  end
+
+  local function all_of(args)
+    local which = {}
+    for i = 1, args.n do which[i] = i end
+    return which
+  end
+
+  local function check_tree(y, what)
+    local list = leaves(y, false)
+    if #list == 0 then
+      fail("%s: the function returned no tensors", what)
+    end
+    return list
+  end
+
+  --- y = f(...), and a function from cotangents of y to those of the
+  --- arguments (a tree for each).
+  ---
+  --- ```lua
+  --- local y, pull = sd.vjp(sd.exp, sd.tensor{ 0, 1 })
+  --- print(pull(sd.ones_like(y)))
+  --- ```
+  function sd.vjp(f, ...)
+    callable(f, "vjp")
+    local args = pack(...)
+    local which = all_of(args)
+    local list, counts = gather(args, which, "vjp")
+    check_float(list, "vjp")
+    local trace = core.trace()
+    local guard <close> = setmetatable({}, {
+      __close = function(_, e) if e then core.close(trace) end end })
+    local traced = core.tracers(trace, list)
+    local new = replace(args, which, counts, traced)
+    local y = pack(f(unpack(new, 1, new.n)))
+    core.leave(trace)
+    local ys = check_tree(y[1], "vjp")
+    local function pullback(g)
+      local gs = leaves(g, false)
+      if #gs ~= #ys then
+        fail("vjp: %d cotangents for %d results", #gs, #ys)
+      end
+      for k, x in ipairs(gs) do gs[k] = x:expand(ys[k].shape) end
+      local grads = zeros_for(core.vjp(trace, ys, gs, traced), list)
+      local trees = replace(args, which, counts, grads)
+      return unpack(trees, 1, trees.n)
+    end
+    return y[1], pullback, unpack(y, 2, y.n)
+  end
+
+  --- y = f(primals...), and its derivative along tangents. A single
+  --- argument may be given as such, several as lists.
+  ---
+  --- ```lua
+  --- local y, dy = sd.jvp(sd.sin, sd.tensor(0.0), sd.tensor(1.0))
+  --- ```
+  function sd.jvp(f, primals, tangents)
+    callable(f, "jvp")
+    -- A list of arguments is told from one tree by the tangents' form alone,
+    -- so both are taken as lists only when f's arguments are plain lists.
+    local args = { n = 1, primals }
+    local ts = { tangents }
+    if type(primals) == "table" and not core.is_tensor(primals) and
+       primals[1] ~= nil then
+      args, ts = { n = #primals, unpack(primals) }, tangents
+    end
+    local which = all_of(args)
+    local list, counts = gather(args, which, "jvp")
+    check_float(list, "jvp")
+    local dirs = leaves(ts, false)
+    if #dirs ~= #list then
+      fail("jvp: %d tangents for %d tensors", #dirs, #list)
+    end
+    for k, x in ipairs(dirs) do
+      dirs[k] = x:to(list[k].dtype):expand(list[k].shape)
+    end
+    local trace <close> = core.trace()
+    local traced = core.tracers(trace, list)
+    local new = replace(args, which, counts, traced)
+    local y = pack(f(unpack(new, 1, new.n)))
+    core.leave(trace)
+    local ys = check_tree(y[1], "jvp")
+    local dys = zeros_for(core.jvp(trace, traced, dirs, ys), ys)
+    return y[1], rebuild(y[1], dys), unpack(y, 2, y.n)
+  end
+
+  --- H v, the Hessian of f at the tree x times the tree v.
+  ---
+  --- ```lua
+  --- local f = function(x) return (x ^ 3):sum() end
+  --- print(sd.hvp(f, sd.tensor{ 1, 2 }, sd.tensor{ 1, 0 }))
+  --- ```
+  function sd.hvp(f, x, v, ...)
+    local rest = pack(...)
+    local g = sd.grad(f)
+    local _, hv = sd.jvp(function(p)
+      return (g(p, unpack(rest, 1, rest.n)))
+    end, { x }, { v })
+    return hv
+  end
+
+  --- f for every slice along a dim at once: f is written for one example.
+  --- in_dims: a dim for each argument (1), or false for one that all
+  --- examples share; out_dims: where the new dim goes in the results (1).
+  --- Random numbers drawn inside are the same for all examples.
+  ---
+  --- ```lua
+  --- local dots = sd.vmap(function(a, b) return (a * b):sum() end)
+  --- print(dots(sd.rand(3, 2), sd.rand(3, 2)))
+  --- ```
+  function sd.vmap(f, in_dims, out_dims)
+    callable(f, "vmap")
+    return function(...)
+      local args = pack(...)
+      local which, dims = {}, {}
+      for i = 1, args.n do
+        local d = in_dims
+        if type(in_dims) == "table" then d = in_dims[i] end
+        if d == nil then d = 1 end
+        if d ~= false then
+          which[#which + 1], dims[#dims + 1] = i, d
+        end
+      end
+      local list, counts = gather(args, which, "vmap")
+      if #list == 0 then fail("vmap: no argument to map over") end
+      local zero, size, at = {}, nil, 0
+      for k, count in ipairs(counts) do
+        for j = at + 1, at + count do
+          local x, d = list[j], dims[k]
+          if d < 0 then d = d + x.ndim + 1 end
+          if d < 1 or d > x.ndim then
+            fail("vmap: no dim %d in shape {%s}", dims[k],
+                 table.concat(x.shape, ", "))
+          end
+          size = size or x:size(d)
+          if x:size(d) ~= size then
+            fail("vmap: %d examples in one argument, %d in another", size,
+                 x:size(d))
+          end
+          list[j], zero[j] = d == 1 and x or x:movedim(d, 1), 0
+        end
+        at = at + count
+      end
+      local trace <close> = core.trace("vmap")
+      local traced = core.abstract(trace, list, zero)
+      local new = replace(args, which, counts, traced)
+      local y = pack(f(unpack(new, 1, new.n)))
+      core.leave(trace)
+      for i = 1, y.n do
+        local ys = leaves(y[i], false)
+        local by = core.vmap(trace, size, traced, list, ys)
+        for k, b in ipairs(by) do
+          b = b or ys[k]:unsqueeze(1):expand(size, unpack(ys[k].shape))
+          local d = type(out_dims) == "table" and out_dims[i] or out_dims
+          by[k] = (d or 1) == 1 and b or b:movedim(1, d)
+        end
+        y[i] = rebuild(y[i], by)
+      end
+      return unpack(y, 1, y.n)
+    end
+  end
+
+  local function basis(x)
+    return sd.eye(x:numel(), { dtype = x.dtype }):reshape(x:numel(),
+                                                          unpack(x.shape))
+  end
+
+  local function one_tensor(x, what)
+    if not core.is_tensor(x) then
+      fail("%s: expected one tensor, not a %s (sd.tree.ravel makes a tree " ..
+           "one vector)", what, type(x))
+    end
+  end
+
+  --- The dense Jacobian of f at x, shaped {f's shape, x's shape}.
+  ---
+  --- ```lua
+  --- print(sd.jacobian(function(x) return x * x end)(sd.tensor{ 1, 2 }))
+  --- ```
+  function sd.jacobian(f)
+    callable(f, "jacobian")
+    return function(x, ...)
+      one_tensor(x, "jacobian")
+      local rest = pack(...)
+      local function call(p) return (f(p, unpack(rest, 1, rest.n))) end
+      local y, pull = sd.vjp(call, x)
+      one_tensor(y, "jacobian")
+      if y:numel() == 0 or x:numel() == 0 then
+        local shape = { unpack(y.shape) }
+        for _, d in ipairs(x.shape) do shape[#shape + 1] = d end
+        return sd.zeros(shape, { dtype = y.dtype })
+      end
+      local rows
+      if y:numel() <= x:numel() then
+        rows = sd.vmap(pull)(basis(y))
+      else
+        rows = sd.vmap(function(v)
+          return select(2, sd.jvp(call, { x }, { v }))
+        end, 1, -1)(basis(x))
+      end
+      local shape = { unpack(y.shape) }
+      for _, d in ipairs(x.shape) do shape[#shape + 1] = d end
+      return rows:reshape(shape)
+    end
+  end
+
+  --- The dense Hessian of a one-element f at x, shaped {x's shape, x's
+  --- shape}.
+  ---
+  --- ```lua
+  --- print(sd.hessian(function(x) return (x ^ 3):sum() end)(sd.tensor{ 1 }))
+  --- ```
+  function sd.hessian(f)
+    callable(f, "hessian")
+    return function(x, ...)
+      one_tensor(x, "hessian")
+      local rest = pack(...)
+      local g = sd.grad(f)
+      local rows = sd.vmap(function(v)
+        return select(2, sd.jvp(function(p)
+          return (g(p, unpack(rest, 1, rest.n)))
+        end, { x }, { v }))
+      end)(basis(x))
+      local shape = { unpack(x.shape) }
+      for _, d in ipairs(x.shape) do shape[#shape + 1] = d end
+      return rows:reshape(shape)
+    end
+  end
+
+  --- f whose inner values are computed again for derivatives instead of
+  --- being kept: less memory, one more evaluation.
+  ---
+  --- ```lua
+  --- local block = sd.checkpoint(function(x) return x:sin():exp() end)
+  --- ```
+  function sd.checkpoint(f)
+    callable(f, "checkpoint")
+    return function(...)
+      local args = pack(...)
+      local which = all_of(args)
+      local list, counts = gather(args, which, "checkpoint")
+      local trace <close> = core.trace("checkpoint")
+      local keep = {}
+      for k = 1, #list do keep[k] = false end
+      local traced = core.abstract(trace, list, keep)
+      local new = replace(args, which, counts, traced)
+      local y = f(unpack(new, 1, new.n))
+      local ys = check_tree(y, "checkpoint")
+      return rebuild(y, core.checkpoint(trace, traced, list, ys))
+    end
+  end
+
+  require "saddle.jit" (sd, core)
+  require "saddle.check_grad" (sd, core)
+end

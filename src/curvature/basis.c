@@ -1,0 +1,241 @@
+/*
+** A sweep goes once over the columns in blocks that fit the cache, and on
+** each block subtracts one set of coefficients and takes the products for
+** the next.  Orthogonalising twice is thus three passes over the rows, not
+** four.
+*/
+#include "curvature/basis.h"
+
+#include "base/memory.h"
+#include "kernels/random.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <string.h>
+
+enum {
+  PIECES = 32,               /* of the columns, each summed by one thread */
+  CACHE = 512 * 1024,        /* bytes of a block of columns */
+  MIN_BLOCK = 256, MAX_BLOCK = 4096,
+  ROTATE_BLOCK = 512,        /* columns that rotate works on at a time */
+  MAX_PASSES = 6
+};
+
+/* work: for each piece capacity + 1 sums, then for each piece capacity
+** reals, then the reals of the coefficients, then two lots of sums. */
+static size_t work_doubles(int64_t capacity) {
+  return (size_t)(2 * PIECES + 3) * (size_t)(capacity + 1);
+}
+
+SdStatus sd_basis_new(SdBasis *b, SdDtype dtype, int64_t n, int64_t capacity,
+                      SdError *err) {
+  size_t elements, bytes;
+  *b = (SdBasis){.dtype = dtype, .n = n, .capacity = capacity};
+  if (__builtin_mul_overflow((size_t)n, (size_t)capacity, &elements) ||
+      __builtin_mul_overflow(elements, sd_dtype_size(dtype), &bytes))
+    return sd_error_set(err, SD_EARGUMENT,
+                        "basis: %lld vectors of %lld elements are too many",
+                        (long long)capacity, (long long)n);
+  b->rows = sd_memory_alloc(bytes, err);
+  if (!b->rows) return err->code;
+  b->work = sd_memory_alloc(work_doubles(capacity) * sizeof(double), err);
+  if (b->work) return SD_OK;
+  sd_basis_free(b);
+  return err->code;
+}
+
+void sd_basis_free(SdBasis *b) {
+  size_t elements = (size_t)b->n * (size_t)b->capacity;
+  if (b->rows) sd_memory_free(b->rows, elements * sd_dtype_size(b->dtype));
+  if (b->work)
+    sd_memory_free(b->work, work_doubles(b->capacity) * sizeof(double));
+  b->rows = NULL;
+  b->work = NULL;
+}
+
+/* ---- sweeps --------------------------------------------------------------- */
+
+typedef struct Sweep {
+  const SdBasis *b;
+  int64_t count;
+  void *w;
+  const void *minus; /* count reals, or NULL */
+  int dots;          /* whether products are wanted */
+} Sweep;
+
+static double *piece_sums(const SdBasis *b, int piece) {
+  return b->work + (size_t)piece * (size_t)(b->capacity + 1);
+}
+
+static void *piece_reals(const SdBasis *b, int piece) {
+  return piece_sums(b, PIECES + piece);
+}
+
+static void *coefficients(const SdBasis *b) {
+  return piece_sums(b, 2 * PIECES);
+}
+
+/* y += alpha op(A) x, A being the columns of the rows that begin at a. */
+static void gemv(const Sweep *s, CBLAS_TRANSPOSE trans, int columns,
+                 double alpha, const void *a, const void *x, void *y) {
+  int m = (int)s->count, lda = (int)s->b->n;
+  if (s->b->dtype == SD_F32)
+    cblas_sgemv(CblasRowMajor, trans, m, columns, (float)alpha, a, lda, x, 1,
+                1, y, 1);
+  else
+    cblas_dgemv(CblasRowMajor, trans, m, columns, alpha, a, lda, x, 1, 1, y, 1);
+}
+
+static double real_at(SdDtype d, const void *x, int64_t i) {
+  return d == SD_F32 ? (double)((const float *)x)[i]
+                     : ((const double *)x)[i];
+}
+
+static void sweep_block(const Sweep *s, int piece, int64_t at, int length) {
+  const SdBasis *b = s->b;
+  const void *a = sd_vector_at(b->dtype, b->rows, at);
+  void *w = sd_vector_at(b->dtype, s->w, at);
+  void *products = piece_reals(b, piece);
+  double *sums = piece_sums(b, piece);
+  if (s->minus) gemv(s, CblasTrans, length, -1, a, s->minus, w);
+  if (s->dots) {
+    memset(products, 0, (size_t)s->count * sd_dtype_size(b->dtype));
+    gemv(s, CblasNoTrans, length, 1, a, w, products);
+    for (int64_t i = 0; i < s->count; i++)
+      sums[i] += real_at(b->dtype, products, i);
+  }
+  sums[s->count] += sd_vector_block_dot(b->dtype, length, w, w);
+}
+
+static int64_t block_length(const SdBasis *b, int64_t count) {
+  int64_t bytes = (count + 1) * (int64_t)sd_dtype_size(b->dtype);
+  int64_t length = CACHE / bytes / 64 * 64;
+  return length < MIN_BLOCK ? MIN_BLOCK
+         : length > MAX_BLOCK ? MAX_BLOCK
+                              : length;
+}
+
+/* w -= rows^T minus; dots (may be NULL) = rows w; the squared norm of w. */
+static double sweep(const SdBasis *b, int64_t count, void *w,
+                    const double *minus, double *dots) {
+  Sweep s = {b, count, w, minus ? coefficients(b) : NULL, dots != NULL};
+  int64_t length = block_length(b, count);
+  int64_t blocks = (b->n + length - 1) / length;
+  int64_t each = (blocks + PIECES - 1) / PIECES * length;
+  for (int64_t i = 0; minus && i < count; i++)
+    if (b->dtype == SD_F32) ((float *)coefficients(b))[i] = (float)minus[i];
+    else ((double *)coefficients(b))[i] = minus[i];
+#pragma omp parallel for schedule(static, 1) if (b->n * count > 1 << 16)
+  for (int p = 0; p < PIECES; p++) {
+    int64_t end = (p + 1) * each < b->n ? (p + 1) * each : b->n;
+    memset(piece_sums(b, p), 0, (size_t)(count + 1) * sizeof(double));
+    for (int64_t at = p * each; at < end; at += length)
+      sweep_block(&s, p, at, (int)(end - at < length ? end - at : length));
+  }
+  double norm = 0;
+  if (dots) memset(dots, 0, (size_t)count * sizeof *dots);
+  for (int p = 0; p < PIECES; p++) {
+    const double *sums = piece_sums(b, p);
+    for (int64_t i = 0; dots && i < count; i++) dots[i] += sums[i];
+    norm += sums[count];
+  }
+  return norm;
+}
+
+void sd_basis_dots(const SdBasis *b, int64_t count, const void *w,
+                   double *dots) {
+  sweep(b, count, (void *)w, NULL, dots);
+}
+
+double sd_basis_orthogonalize(const SdBasis *b, int64_t count, void *w,
+                              double *h) {
+  double *dots = piece_sums(b, 2 * PIECES + 1);
+  double *next = piece_sums(b, 2 * PIECES + 2);
+  double norm = sqrt(sweep(b, count, w, NULL, dots));
+  if (h) memset(h, 0, (size_t)count * sizeof *h);
+  for (int pass = 1; pass <= MAX_PASSES; pass++) {
+    for (int64_t i = 0; h && i < count; i++) h[i] += dots[i];
+    double now = sqrt(sweep(b, count, w, dots, pass == 1 ? next : NULL));
+    if (pass > 1) {
+      if (!(now < norm / 2)) return now;
+      sweep(b, count, w, NULL, next);
+    }
+    memcpy(dots, next, (size_t)count * sizeof *dots);
+    norm = now;
+  }
+  return 0;
+}
+
+SdStatus sd_basis_random_row(const SdBasis *b, int64_t count, uint64_t seed,
+                             uint64_t stream, SdError *err) {
+  void *w = sd_basis_row(b, count);
+  sd_random_normal(b->dtype, seed, stream, b->n, w);
+  sd_vector_scale(b->dtype, b->n, 1 / sqrt((double)b->n), w);
+  double norm = sd_basis_orthogonalize(b, count, w, NULL);
+  if (!(norm > 0))
+    return sd_error_set(err, SD_ENUMERIC,
+                        "basis: no direction beside %lld of %lld",
+                        (long long)count, (long long)b->n);
+  sd_vector_scale(b->dtype, b->n, 1 / norm, w);
+  return SD_OK;
+}
+
+/* ---- rotation ------------------------------------------------------------- */
+
+typedef struct Rotation {
+  const SdBasis *b;
+  int64_t first, m, p;
+  const void *s; /* m x p, in the basis's dtype */
+} Rotation;
+
+/* rows[.., at .. at+length) = S^T of themselves, through tmp (p x length). */
+static void rotate_block(const Rotation *r, int64_t at, int length,
+                         void *tmp) {
+  const SdBasis *b = r->b;
+  char *a = sd_vector_at(b->dtype, sd_basis_row(b, r->first), at);
+  size_t size = sd_dtype_size(b->dtype);
+  int m = (int)r->m, p = (int)r->p, lda = (int)b->n;
+  if (b->dtype == SD_F32)
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, p, length, m, 1,
+                r->s, p, (float *)(void *)a, lda, 0, tmp, length);
+  else
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, p, length, m, 1,
+                r->s, p, (double *)(void *)a, lda, 0, tmp, length);
+  for (int i = 0; i < p; i++)
+    memcpy(a + (size_t)i * (size_t)b->n * size,
+           (char *)tmp + (size_t)i * (size_t)length * size,
+           (size_t)length * size);
+}
+
+static void rotate(const Rotation *r, char *scratch) {
+  const SdBasis *b = r->b;
+  size_t bytes = (size_t)r->p * ROTATE_BLOCK * sd_dtype_size(b->dtype);
+  int64_t blocks = (b->n + ROTATE_BLOCK - 1) / ROTATE_BLOCK;
+  int64_t each = (blocks + PIECES - 1) / PIECES * ROTATE_BLOCK;
+#pragma omp parallel for schedule(static, 1) if (b->n * r->m > 1 << 14)
+  for (int i = 0; i < PIECES; i++) {
+    int64_t end = (i + 1) * each < b->n ? (i + 1) * each : b->n;
+    for (int64_t at = i * each; at < end; at += ROTATE_BLOCK)
+      rotate_block(r, at,
+                   (int)(end - at < ROTATE_BLOCK ? end - at : ROTATE_BLOCK),
+                   scratch + (size_t)i * bytes);
+  }
+}
+
+SdStatus sd_basis_rotate(const SdBasis *b, int64_t first, int64_t m,
+                         int64_t p, const double *s, int64_t lds,
+                         SdError *err) {
+  size_t size = sd_dtype_size(b->dtype), count = (size_t)(m * p);
+  size_t bytes = (count + (size_t)p * ROTATE_BLOCK * PIECES) * size;
+  char *scratch = sd_memory_alloc(bytes, err);
+  if (!scratch) return err->code;
+  for (int64_t i = 0; i < m * p; i++) {
+    double v = s[i / p * lds + i % p];
+    if (b->dtype == SD_F32) ((float *)(void *)scratch)[i] = (float)v;
+    else ((double *)(void *)scratch)[i] = v;
+  }
+  Rotation r = {b, first, m, p, scratch};
+  rotate(&r, scratch + count * size);
+  sd_memory_free(scratch, bytes);
+  return SD_OK;
+}

@@ -1,0 +1,436 @@
+/*
+** Copies between layouts.  A copy is first brought into a normal form: dims
+** in the order of the output's memory, neighbours merged, strides in bytes.
+** Its two inner dims are then moved tile by tile, the rest by an odometer.
+** The kernels take the element size as a constant, which makes each memcpy
+** of an element one move.
+*/
+#include "kernels/copy.h"
+
+#include "base/shape.h"
+
+#include <stddef.h>
+#include <string.h>
+
+enum {
+  TILE = 16384,       /* elements a tile holds at most */
+  SQUARE = 128,       /* a transposed tile is at most this wide and high */
+  PARALLEL = 32768    /* elements from which threads pay */
+};
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* rows x cols elements; or, ir: bytes from row to row; oc, ic: from column
+** to column. */
+typedef struct Tile {
+  char *out;
+  const char *in;
+  int64_t rows, cols, or, oc, ir, ic;
+} Tile;
+
+/* ---- transposing in registers --------------------------------------- */
+
+/* log2 n rounds of interleaving row i with row i + n/2 transpose an n x n
+** block held in n vectors. */
+typedef uint8_t Bytes __attribute__((vector_size(16)));
+typedef uint32_t Words __attribute__((vector_size(32)));
+typedef uint64_t Longs __attribute__((vector_size(32)));
+
+INLINE void interleave_bytes(Bytes *to, const Bytes *a) {
+  for (int i = 0; i < 8; i++) {
+    to[2 * i] = __builtin_shufflevector(a[i], a[i + 8], 0, 16, 1, 17, 2, 18,
+                                        3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    to[2 * i + 1] = __builtin_shufflevector(
+        a[i], a[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30,
+        15, 31);
+  }
+}
+
+INLINE void interleave_words(Words *to, const Words *a) {
+  for (int i = 0; i < 4; i++) {
+    to[2 * i] =
+        __builtin_shufflevector(a[i], a[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+    to[2 * i + 1] =
+        __builtin_shufflevector(a[i], a[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+  }
+}
+
+INLINE void interleave_longs(Longs *to, const Longs *a) {
+  for (int i = 0; i < 2; i++) {
+    to[2 * i] = __builtin_shufflevector(a[i], a[i + 2], 0, 4, 1, 5);
+    to[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 2], 2, 6, 3, 7);
+  }
+}
+
+/* out[r][c] = in[c][r] for a square of edge(size) elements; os and is are
+** the bytes from row to row of each. */
+INLINE void square_bytes(char *out, int64_t os, const char *in, int64_t is) {
+  Bytes a[16], b[16];
+  for (int i = 0; i < 16; i++) memcpy(&a[i], in + i * is, sizeof a[i]);
+  interleave_bytes(b, a);
+  interleave_bytes(a, b);
+  interleave_bytes(b, a);
+  interleave_bytes(a, b);
+  for (int i = 0; i < 16; i++) memcpy(out + i * os, &a[i], sizeof a[i]);
+}
+
+INLINE void square_words(char *out, int64_t os, const char *in, int64_t is) {
+  Words a[8], b[8];
+  for (int i = 0; i < 8; i++) memcpy(&a[i], in + i * is, sizeof a[i]);
+  interleave_words(b, a);
+  interleave_words(a, b);
+  interleave_words(b, a);
+  for (int i = 0; i < 8; i++) memcpy(out + i * os, &b[i], sizeof b[i]);
+}
+
+INLINE void square_longs(char *out, int64_t os, const char *in, int64_t is) {
+  Longs a[4], b[4];
+  for (int i = 0; i < 4; i++) memcpy(&a[i], in + i * is, sizeof a[i]);
+  interleave_longs(b, a);
+  interleave_longs(a, b);
+  for (int i = 0; i < 4; i++) memcpy(out + i * os, &a[i], sizeof a[i]);
+}
+
+INLINE int64_t edge(size_t size) {
+  return size == 1 ? 16 : size == 4 ? 8 : 4;
+}
+
+INLINE void square(size_t size, char *out, int64_t os, const char *in,
+                   int64_t is) {
+  if (size == 1) square_bytes(out, os, in, is);
+  else if (size == 4) square_words(out, os, in, is);
+  else square_longs(out, os, in, is);
+}
+
+/* ---- tiles ---------------------------------------------------------- */
+
+INLINE void plain(size_t size, const Tile *t) {
+  for (int64_t r = 0; r < t->rows; r++) {
+    char *out = t->out + r * t->or;
+    const char *in = t->in + r * t->ir;
+    for (int64_t c = 0; c < t->cols; c++)
+      memcpy(out + c * t->oc, in + c * t->ic, size);
+  }
+}
+
+/* The longer side goes into the inner loop. */
+INLINE void plain_either_way(size_t size, const Tile *t) {
+  Tile turned = {t->out, t->in, t->cols, t->rows, t->oc, t->or, t->ic, t->ir};
+  plain(size, t->rows > 4 * t->cols ? &turned : t);
+}
+
+/* Whole cache lines are read and written: 64 bytes of rows by 64 of
+** columns, as squares. */
+INLINE void transposed(size_t size, const Tile *t) {
+  int64_t e = edge(size), rows = t->rows / e * e, cols = t->cols / e * e;
+  int64_t line = 64 / (int64_t)size;
+  for (int64_t c0 = 0; c0 < cols; c0 += line) {
+    int64_t c1 = c0 + line < cols ? c0 + line : cols;
+    for (int64_t r = 0; r < rows; r += e)
+      for (int64_t c = c0; c < c1; c += e)
+        square(size, t->out + r * t->or + c * t->oc, t->or,
+               t->in + r * t->ir + c * t->ic, t->ic);
+  }
+  Tile right = *t, below = *t;
+  right.rows = rows;
+  right.cols -= cols;
+  right.out += cols * t->oc;
+  right.in += cols * t->ic;
+  below.rows -= rows;
+  below.out += rows * t->or;
+  below.in += rows * t->ir;
+  plain_either_way(size, &right);
+  plain_either_way(size, &below);
+}
+
+INLINE void fill_run(size_t size, char *out, const char *value, int64_t n) {
+  char v[8];
+  memcpy(v, value, size);
+  for (int64_t i = 0; i < n; i++)
+    memcpy(out + i * (int64_t)size, v, size);
+}
+
+INLINE void fills(size_t size, const Tile *t) {
+  for (int64_t r = 0; r < t->rows; r++)
+    fill_run(size, t->out + r * t->or, t->in + r * t->ir, t->cols);
+}
+
+/* One row again and again, gapless: what is there is doubled. */
+static void repeat_row(char *out, const char *row, size_t bytes,
+                       int64_t rows) {
+  size_t done = bytes, all = bytes * (size_t)rows;
+  memcpy(out, row, bytes);
+  while (done < all) {
+    size_t n = done < all - done ? done : all - done;
+    memcpy(out + done, out, n);
+    done += n;
+  }
+}
+
+INLINE void runs(size_t size, const Tile *t) {
+  size_t bytes = (size_t)t->cols * size;
+  if (t->ir == 0 && t->or == (int64_t)bytes && t->rows > 1) {
+    repeat_row(t->out, t->in, bytes, t->rows);
+    return;
+  }
+  if (bytes < 32) {
+    plain_either_way(size, t);
+    return;
+  }
+  for (int64_t r = 0; r < t->rows; r++)
+    memcpy(t->out + r * t->or, t->in + r * t->ir, bytes);
+}
+
+INLINE void tile_of(int64_t size, const Tile *t) {
+  if (t->oc != size) plain_either_way((size_t)size, t);
+  else if (t->ic == size) runs((size_t)size, t);
+  else if (t->ic == 0) fills((size_t)size, t);
+  else if (t->ir == size) transposed((size_t)size, t);
+  else plain_either_way((size_t)size, t);
+}
+
+static void move_tile(size_t size, const Tile *t) {
+  if (size == 1) tile_of(1, t);
+  else if (size == 4) tile_of(4, t);
+  else tile_of(8, t);
+}
+
+/* ---- the normal form ------------------------------------------------ */
+
+/* Strides in bytes; no extent is 1.  ndim may be 0: one element. */
+typedef struct Copy {
+  int ndim;
+  size_t size;
+  char *out;
+  const char *in;
+  int64_t dims[SD_MAX_DIMS + 1], os[SD_MAX_DIMS + 1], is[SD_MAX_DIMS + 1];
+} Copy;
+
+static void add_dim(Copy *c, int64_t extent, int64_t os, int64_t is) {
+  int i = c->ndim++;
+  c->dims[i] = extent;
+  c->os[i] = os;
+  c->is[i] = is;
+}
+
+/* Adds a dim inside the last one, into which it is merged if both sides
+** are laid out as one. */
+static void add_or_merge(Copy *c, int64_t extent, int64_t os, int64_t is) {
+  int i = c->ndim - 1;
+  if (i >= 0 && c->os[i] == os * extent && c->is[i] == is * extent) {
+    c->dims[i] *= extent;
+    c->os[i] = os;
+    c->is[i] = is;
+    return;
+  }
+  add_dim(c, extent, os, is);
+}
+
+/* Takes dim i of c out and puts it back in front of place to. */
+static void move_dim(Copy *c, int i, int to) {
+  int64_t extent = c->dims[i], os = c->os[i], is = c->is[i];
+  int step = i < to ? 1 : -1;
+  for (; i != to; i += step) {
+    c->dims[i] = c->dims[i + step];
+    c->os[i] = c->os[i + step];
+    c->is[i] = c->is[i + step];
+  }
+  c->dims[to] = extent;
+  c->os[to] = os;
+  c->is[to] = is;
+}
+
+/* A dim that runs backwards in out is walked from its other end. */
+static void make_out_forward(Copy *c) {
+  for (int i = 0; i < c->ndim; i++) {
+    if (c->os[i] >= 0) continue;
+    c->out += (c->dims[i] - 1) * c->os[i];
+    c->in += (c->dims[i] - 1) * c->is[i];
+    c->os[i] = -c->os[i];
+    c->is[i] = -c->is[i];
+  }
+}
+
+static void sort_by_out(Copy *c) {
+  for (int i = 1; i < c->ndim; i++) {
+    int to = i;
+    while (to > 0 && c->os[to - 1] < c->os[i]) to--;
+    move_dim(c, i, to);
+  }
+}
+
+static void merge_dims(Copy *c) {
+  Copy all = *c;
+  c->ndim = 0;
+  for (int i = 0; i < all.ndim; i++)
+    add_or_merge(c, all.dims[i], all.os[i], all.is[i]);
+}
+
+/* The second dim from the end becomes the one that in likes best: for a
+** transposed copy the one along which its elements lie side by side. */
+static void choose_rows(Copy *c) {
+  int rows = c->ndim - 2;
+  for (int i = rows - 1; i >= 0; i--)
+    if (c->is[i] == (int64_t)c->size) rows = i;
+  if (c->is[c->ndim - 1] != (int64_t)c->size) move_dim(c, rows, c->ndim - 2);
+}
+
+/* Afterwards c has two dims at least. */
+static void normalize(Copy *c) {
+  make_out_forward(c);
+  sort_by_out(c);
+  merge_dims(c);
+  while (c->ndim < 2) {
+    add_dim(c, 1, 0, 0);
+    move_dim(c, c->ndim - 1, 0);
+  }
+  if (c->dims[0] == 1 && c->dims[1] == 1)
+    c->os[1] = c->is[1] = (int64_t)c->size;
+  choose_rows(c);
+}
+
+/* ---- strided copies ------------------------------------------------- */
+
+/* The grid of tiles: the outer dims' positions, times rows x cols tiles. */
+typedef struct Grid {
+  int64_t rows, cols;           /* of a tile */
+  int64_t down, across, tiles;  /* how many */
+} Grid;
+
+static int64_t pieces(int64_t n, int64_t piece) {
+  return (n + piece - 1) / piece;
+}
+
+static int64_t at_most(int64_t n, int64_t limit) {
+  return n < limit ? n : limit;
+}
+
+static Grid grid_of(const Copy *c) {
+  Grid g;
+  int64_t rows = c->dims[c->ndim - 2], cols = c->dims[c->ndim - 1];
+  int64_t size = (int64_t)c->size, ic = c->is[c->ndim - 1];
+  int square_tiles = ic != size && ic != 0;
+  g.cols = at_most(cols, square_tiles && rows > 1 ? SQUARE : TILE);
+  g.rows = at_most(rows, square_tiles ? TILE / g.cols / 64 * 64 + 64
+                                      : TILE / g.cols);
+  g.down = pieces(rows, g.rows);
+  g.across = pieces(cols, g.cols);
+  g.tiles = g.down * g.across;
+  for (int i = 0; i < c->ndim - 2; i++) g.tiles *= c->dims[i];
+  return g;
+}
+
+static void copy_tile(const Copy *c, const Grid *g, int64_t number) {
+  int nd = c->ndim;
+  int64_t col = number % g->across * g->cols;
+  int64_t row = number / g->across % g->down * g->rows;
+  int64_t rest = number / g->across / g->down;
+  Tile t = {c->out, c->in, at_most(c->dims[nd - 2] - row, g->rows),
+            at_most(c->dims[nd - 1] - col, g->cols),
+            c->os[nd - 2], c->os[nd - 1], c->is[nd - 2], c->is[nd - 1]};
+  t.out += row * t.or + col * t.oc;
+  t.in += row * t.ir + col * t.ic;
+  for (int i = nd - 3; i >= 0; i--) {
+    int64_t k = rest % c->dims[i];
+    rest /= c->dims[i];
+    t.out += k * c->os[i];
+    t.in += k * c->is[i];
+  }
+  move_tile(c->size, &t);
+}
+
+void sd_copy_strided(int ndim, const int64_t *dims, size_t size, void *out,
+                     const int64_t *out_strides, const void *in,
+                     const int64_t *in_strides) {
+  Copy c = {.size = size, .out = out, .in = in};
+  int64_t numel = 1, s = (int64_t)size;
+  for (int i = 0; i < ndim; i++) {
+    numel *= dims[i];
+    if (dims[i] != 1)
+      add_dim(&c, dims[i], out_strides[i] * s, in_strides[i] * s);
+  }
+  if (numel == 0) return;
+  normalize(&c);
+  Grid g = grid_of(&c);
+#pragma omp parallel for schedule(static) if (numel >= PARALLEL)
+  for (int64_t i = 0; i < g.tiles; i++) copy_tile(&c, &g, i);
+}
+
+/* ---- blocks --------------------------------------------------------- */
+
+/* Where a walk in row-major order stands: the index along each dim. */
+typedef struct Walk {
+  const char *in; /* the element at index */
+  int64_t index[SD_MAX_DIMS + 1];
+} Walk;
+
+static Walk walk_from(const Copy *c, int64_t first) {
+  Walk w = {.in = c->in};
+  for (int i = c->ndim - 1; i >= 0; i--) {
+    int64_t rest = i ? first / c->dims[i] : 0;
+    w.index[i] = first - rest * c->dims[i];
+    w.in += w.index[i] * c->is[i];
+    first = rest;
+  }
+  return w;
+}
+
+/* Steps by n along dim i, at most to its end, and carries. */
+static void walk_step(const Copy *c, Walk *w, int i, int64_t n) {
+  w->index[i] += n;
+  w->in += n * c->is[i];
+  for (; i > 0 && w->index[i] == c->dims[i]; i--) {
+    w->in += c->is[i - 1] - c->dims[i] * c->is[i];
+    w->index[i] = 0;
+    w->index[i - 1]++;
+  }
+}
+
+INLINE void copy_block(size_t size, const Copy *c, int64_t first, int64_t n) {
+  int last = c->ndim - 1;
+  int64_t cols = c->dims[last], s = (int64_t)size;
+  Walk w = walk_from(c, first);
+  char *out = c->out, *end = out + n * s;
+  while (out < end) {
+    int64_t left = (end - out) / s;
+    Tile t = {out, w.in, 1, at_most(cols - w.index[last], left), cols * s, s,
+              last ? c->is[last - 1] : 0, c->is[last]};
+    if (t.cols == cols && last) {
+      t.rows = at_most(c->dims[last - 1] - w.index[last - 1], left / cols);
+      walk_step(c, &w, last - 1, t.rows);
+    } else {
+      walk_step(c, &w, last, t.cols);
+    }
+    tile_of(s, &t);
+    out += t.rows * t.cols * s;
+  }
+}
+
+void sd_copy_block(int ndim, const int64_t *dims, size_t size, void *out,
+                   const void *in, const int64_t *in_strides, int64_t first,
+                   int64_t n) {
+  Copy c = {.size = size, .out = out, .in = in};
+  int64_t s = (int64_t)size;
+  if (n == 0) return;
+  for (int i = 0; i < ndim; i++)
+    if (dims[i] != 1) {
+      /* out is gapless, so that it never stands in a merge's way. */
+      add_or_merge(&c, dims[i], 0, in_strides[i] * s);
+    }
+  if (c.ndim == 0) add_dim(&c, 1, 0, s);
+  if (size == 1) copy_block(1, &c, first, n);
+  else if (size == 4) copy_block(4, &c, first, n);
+  else copy_block(8, &c, first, n);
+}
+
+/* ---- one value ------------------------------------------------------ */
+
+void sd_copy_fill(int64_t n, size_t size, void *out, const void *value) {
+  if (size == 1) {
+    if (n > 0) memset(out, *(const unsigned char *)value, (size_t)n);
+  } else if (size == 4) {
+    fill_run(4, out, value, n);
+  } else {
+    fill_run(8, out, value, n);
+  }
+}

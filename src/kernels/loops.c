@@ -1,0 +1,102 @@
+#include "kernels/loops.h"
+
+#include "kernels/tables.h"
+
+#include <string.h>
+
+static const SdArithTable *const arith[SD_NDTYPES] = {
+    [SD_BOOL] = &sd_arith_table_bool, [SD_U8] = &sd_arith_table_u8,
+    [SD_I32] = &sd_arith_table_i32,   [SD_I64] = &sd_arith_table_i64,
+    [SD_F32] = &sd_arith_table_f32,   [SD_F64] = &sd_arith_table_f64};
+
+SdLoopFn sd_loop(SdDtype d, SdLoop loop) {
+  SdLoopFn f = arith[d]->loops[loop];
+  if (f || d < SD_F32) return f;
+  return (d == SD_F32 ? &sd_math_table_f32 : &sd_math_table_f64)->loops[loop];
+}
+
+SdLoopFn sd_loop_cast(SdDtype from, SdDtype to) {
+  return from == to ? arith[from]->loops[SD_LOOP_COPY] : arith[from]->cast[to];
+}
+
+SdLoopFn sd_loop_vs(SdDtype d, SdLoop loop) { return arith[d]->vs[loop]; }
+SdLoopFn sd_loop_sv(SdDtype d, SdLoop loop) { return arith[d]->sv[loop]; }
+SdFoldFn sd_fold(SdDtype d, SdFold fold) { return arith[d]->fold[fold]; }
+
+SdFoldRowsFn sd_fold_rows(SdDtype d, SdFold fold) {
+  return arith[d]->rows[fold];
+}
+
+/* ---- accumulators --------------------------------------------------------- */
+
+SdAccumulator sd_fold_identity(SdDtype d, SdFold fold) {
+  SdAccumulator a = {.i = 0};
+  int real = sd_dtype_is_float(d);
+  switch (fold) {
+    case SD_FOLD_PROD:
+      if (real) a.f = 1;
+      else a.i = 1;
+      break;
+    case SD_FOLD_MAX:
+      if (real) a.f = -__builtin_inf();
+      else a.i = INT64_MIN;
+      break;
+    case SD_FOLD_MIN:
+      if (real) a.f = __builtin_inf();
+      else a.i = INT64_MAX;
+      break;
+    case SD_FOLD_ALL: a.i = 1; break;
+    default: if (real) a.f = 0; break;
+  }
+  return a;
+}
+
+static void combine_float(SdFold fold, SdAccumulator *a,
+                          const SdAccumulator *x) {
+  switch (fold) {
+    case SD_FOLD_PROD: a->f *= x->f; break;
+    case SD_FOLD_MAX: if (x->f > a->f || x->f != x->f) a->f = x->f; break;
+    case SD_FOLD_MIN: if (x->f < a->f || x->f != x->f) a->f = x->f; break;
+    default: a->f += x->f; break;
+  }
+}
+
+static void combine_integer(SdFold fold, SdAccumulator *a,
+                            const SdAccumulator *x) {
+  uint64_t u = (uint64_t)a->i, v = (uint64_t)x->i;
+  switch (fold) {
+    case SD_FOLD_SUM: a->i = (int64_t)(u + v); break;
+    case SD_FOLD_PROD: a->i = (int64_t)(u * v); break;
+    case SD_FOLD_MAX: if (x->i > a->i) a->i = x->i; break;
+    case SD_FOLD_MIN: if (x->i < a->i) a->i = x->i; break;
+    case SD_FOLD_ANY: a->i |= x->i; break;
+    default: a->i &= x->i; break;
+  }
+}
+
+void sd_fold_combine(SdDtype d, SdFold fold, SdAccumulator *acc,
+                     const SdAccumulator *x) {
+  if (sd_dtype_is_float(d)) combine_float(fold, acc, x);
+  else combine_integer(fold, acc, x);
+}
+
+/* The identity of a narrow integer's MAX or MIN saturates. */
+static int64_t held(int64_t v, int64_t low, int64_t high) {
+  return v == INT64_MIN ? low : v == INT64_MAX ? high : v;
+}
+
+void sd_fold_store(SdDtype d, const SdAccumulator *acc, SdFold fold,
+                   void *out) {
+  int64_t i = acc->i;
+  (void)fold;
+  switch (d) {
+    case SD_F64: memcpy(out, &acc->f, 8); break;
+    case SD_F32: memcpy(out, &(float){(float)acc->f}, 4); break;
+    case SD_I64: memcpy(out, &i, 8); break;
+    case SD_I32:
+      memcpy(out, &(int32_t){(int32_t)held(i, INT32_MIN, INT32_MAX)}, 4);
+      break;
+    case SD_U8: *(uint8_t *)out = (uint8_t)held(i, 0, 255); break;
+    default: *(uint8_t *)out = i != 0; break;
+  }
+}

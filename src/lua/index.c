@@ -1,0 +1,263 @@
+/*
+** x.field, x[k] and x[k] = v.  A key is a place of the first dim, a list
+** with one entry for each dim, an i64 tensor (gathers) or a bool tensor
+** (selects).
+*/
+#include "lua/tensor.h"
+
+#include "graph/layout.h"
+#include "ops/ops.h"
+
+#include <string.h>
+
+typedef struct Slice { /* of every dim */
+  int64_t start[SD_MAX_DIMS], count[SD_MAX_DIMS], step[SD_MAX_DIMS];
+  int drop[SD_MAX_DIMS]; /* a single place: the dim goes */
+} Slice;
+
+static void push_shape(lua_State *L, const SdShape *s) {
+  lua_createtable(L, s->ndim, 0);
+  for (int i = 0; i < s->ndim; i++) {
+    lua_pushinteger(L, s->dims[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+}
+
+static void whole(const SdNode *x, Slice *s) {
+  for (int i = 0; i < x->shape.ndim; i++) {
+    s->start[i] = 0;
+    s->count[i] = x->shape.dims[i];
+    s->step[i] = 1;
+    s->drop[i] = 0;
+  }
+}
+
+static void single(lua_State *L, const SdNode *x, int dim, int i, Slice *s) {
+  int64_t n = x->shape.dims[dim], k = lua_tointeger(L, i);
+  if (k == 0 || k > n || k < -n)
+    sd_lua_fail(L, "index %d is outside dim %d of shape %s", (int)k, dim + 1,
+                sd_shape_text(&x->shape).text);
+  s->start[dim] = k > 0 ? k - 1 : k + n;
+  s->count[dim] = 1;
+  s->drop[dim] = 1;
+}
+
+/* A field of the range on the top of the stack. */
+static int64_t range_field(lua_State *L, int k, int64_t otherwise) {
+  lua_rawgeti(L, -1, k);
+  if (!lua_isnil(L, -1) && !lua_isinteger(L, -1))
+    sd_lua_fail(L, "index: a range {from, to, step} of %s",
+                luaL_typename(L, -1));
+  int64_t v = lua_isnil(L, -1) ? otherwise : lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return v;
+}
+
+/* {from, to, step}, both ends included; {} is everything. */
+static void range(lua_State *L, const SdNode *x, int dim, Slice *s) {
+  int64_t n = x->shape.dims[dim];
+  int64_t step = range_field(L, 3, 1);
+  int64_t from = range_field(L, 1, step > 0 ? 1 : n);
+  int64_t to = range_field(L, 2, step > 0 ? n : 1);
+  if (lua_rawlen(L, -1) == 1)
+    sd_lua_fail(L, "index: a range needs {from, to}, or {} for all");
+  if (from < 0) from += n + 1;
+  if (to < 0) to += n + 1;
+  int64_t count = step == 0 ? 0 : (to - from) / step + 1;
+  if ((to - from) * (step > 0 ? 1 : -1) < 0) count = 0;
+  if (step == 0 ||
+      (count > 0 && (from < 1 || from > n || to < 1 || to > n)))
+    sd_lua_fail(L, "index: range {%d, %d, %d} is outside dim %d of shape %s",
+                (int)from, (int)to, (int)step, dim + 1,
+                sd_shape_text(&x->shape).text);
+  s->start[dim] = count > 0 ? from - 1 : 0;
+  s->count[dim] = count;
+  s->step[dim] = step;
+}
+
+static void read_list(lua_State *L, const SdNode *x, int i, Slice *s) {
+  int n = (int)lua_rawlen(L, i);
+  if (n > x->shape.ndim)
+    sd_lua_fail(L, "index: %d entries for shape %s", n,
+                sd_shape_text(&x->shape).text);
+  for (int dim = 0; dim < n; dim++) {
+    lua_rawgeti(L, i, dim + 1);
+    if (lua_isinteger(L, -1)) single(L, x, dim, -1, s);
+    else if (lua_istable(L, -1)) range(L, x, dim, s);
+    else sd_lua_fail(L, "index: entry %d is a %s", dim + 1,
+                     luaL_typename(L, -1));
+    lua_pop(L, 1);
+  }
+}
+
+/* Reads an integer or a list; 0 when the key is something else. */
+static int read_slice(lua_State *L, const SdNode *x, int i, Slice *s) {
+  whole(x, s);
+  if (lua_isinteger(L, i)) {
+    if (x->shape.ndim == 0) sd_lua_fail(L, "index: the tensor has no dims");
+    single(L, x, 0, i, s);
+    return 1;
+  }
+  if (!lua_istable(L, i)) return 0;
+  read_list(L, x, i, s);
+  return 1;
+}
+
+static SdShape kept(const Slice *s, int ndim) {
+  SdShape r = {.ndim = 0};
+  for (int i = 0; i < ndim; i++)
+    if (!s->drop[i]) r.dims[r.ndim++] = s->count[i];
+  return r;
+}
+
+static SdNode *slice(SdBuilder *b, SdNode *x, const Slice *s) {
+  SdShape shape = kept(s, x->shape.ndim);
+  return sd_reshape(b, sd_slice(b, x, s->start, s->count, s->step), &shape);
+}
+
+/* x with v laid over a slice of it. */
+static SdNode *overlaid(SdBuilder *b, SdNode *x, const Slice *s, SdNode *v) {
+  SdShape part = {.ndim = x->shape.ndim}, shape = kept(s, x->shape.ndim);
+  memcpy(part.dims, s->count, sizeof part.dims);
+  v = sd_expand(b, sd_cast(b, v, (SdDtype)x->dtype), &shape);
+  v = sd_embed(b, sd_reshape(b, v, &part), &x->shape, s->start, s->step);
+  SdNode *one = sd_full(b, SD_BOOL, &part, 1);
+  SdNode *inside = sd_embed(b, one, &x->shape, s->start, s->step);
+  return sd_where(b, inside, v, x);
+}
+
+/* The places where a mask is true, as an i64 node. */
+static SdNode *true_places(SdBuilder *b, const SdArray *mask) {
+  SdArray m, k;
+  int64_t n = 0, total = sd_array_numel(mask);
+  if (sd_array_contiguous(mask, &m, &b->error) != SD_OK) return NULL;
+  const unsigned char *on = m.data;
+  for (int64_t i = 0; i < total; i++) n += on[i] != 0;
+  SdShape s = {1, {n}};
+  SdNode *places = NULL;
+  if (sd_array_new(&k, SD_I64, &s, &b->error) == SD_OK) {
+    int64_t *to = k.data;
+    for (int64_t i = 0; i < total; i++)
+      if (on[i]) *to++ = i + 1;
+    places = sd_node_leaf(b, &k);
+  }
+  sd_array_release(&m);
+  return places;
+}
+
+/* x[mask]: the mask covers the leading dims of x. */
+static SdNode *select_mask(SdBuilder *b, SdNode *x, SdNode *mask) {
+  SdShape flat = {.ndim = 1, .dims = {sd_shape_numel(&mask->shape)}};
+  for (int i = 0; i < mask->shape.ndim; i++)
+    if (i >= x->shape.ndim || mask->shape.dims[i] != x->shape.dims[i])
+      return sd_builder_fail(b, SD_EARGUMENT,
+                             "index: a mask of shape %s for shape %s",
+                             sd_shape_text(&mask->shape).text,
+                             sd_shape_text(&x->shape).text);
+  for (int i = mask->shape.ndim; i < x->shape.ndim; i++)
+    flat.dims[flat.ndim++] = x->shape.dims[i];
+  return sd_take(b, sd_reshape(b, x, &flat), 0, true_places(b, mask->value));
+}
+
+/* x[i64 tensor]: slices of the first dim, in the index's shape. */
+static SdNode *select_places(SdBuilder *b, SdNode *x, SdNode *k) {
+  SdShape flat = {1, {sd_shape_numel(&k->shape)}}, shape = k->shape;
+  if (x->shape.ndim == 0)
+    return sd_builder_fail(b, SD_EARGUMENT, "index: the tensor has no dims");
+  for (int i = 1; i < x->shape.ndim; i++)
+    if (shape.ndim < SD_MAX_DIMS) shape.dims[shape.ndim++] = x->shape.dims[i];
+  k = sd_reshape(b, sd_cast(b, k, SD_I64), &flat);
+  return sd_reshape(b, sd_take(b, x, 0, k), &shape);
+}
+
+/* Where an index tensor points, as a mask over the first dim; later
+** assignments to one place would have to win, so v must be one value. */
+static SdNode *overlaid_tensor(SdBuilder *b, SdNode *x, SdNode *k,
+                               SdNode *v) {
+  if (k->dtype == SD_BOOL) {
+    for (int i = k->shape.ndim; i < x->shape.ndim; i++)
+      k = sd_unsqueeze(b, k, k ? k->shape.ndim : 0);
+    SdNode *y = sd_where(b, k, v, x);
+    return sd_cast(b, y, (SdDtype)x->dtype);
+  }
+  SdShape flat = {1, {sd_shape_numel(&k->shape)}}, rows = x->shape;
+  rows.dims[0] = flat.dims[0];
+  k = sd_reshape(b, sd_cast(b, k, SD_I64), &flat);
+  SdNode *one = sd_full(b, SD_I64, &flat, 1);
+  SdNode *hits = sd_put_add(b, one, 0, k, x->shape.dims[0]);
+  SdNode *laid = sd_put_add(
+      b, sd_expand(b, sd_cast(b, v, (SdDtype)x->dtype), &rows), 0, k,
+      x->shape.dims[0]);
+  for (int i = 1; i < x->shape.ndim; i++) hits = sd_unsqueeze(b, hits, i);
+  SdNode *some = sd_lt(b, sd_number(b, 0, 1), hits);
+  SdNode *mean = sd_div(b, laid, sd_cast(b, hits, (SdDtype)x->dtype));
+  return sd_cast(b, sd_where(b, some, mean, x), (SdDtype)x->dtype);
+}
+
+static int index_value(lua_State *L, SdNode *x) {
+  Slice s;
+  SdBuilder b;
+  SdNode *k = sd_lua_tensor(L, 2), *y;
+  if (k && k->dtype == SD_BOOL && !k->value) sd_lua_eval(L, &k, 1);
+  int sliced = k ? 0 : read_slice(L, x, 2, &s);
+  if (!k && !sliced)
+    return sd_lua_fail(L, "index: a tensor has no place %s",
+                       luaL_tolstring(L, 2, NULL));
+  SdNode **h = sd_lua_push_handle(L);
+  sd_builder_open(&b);
+  if (sliced) y = slice(&b, x, &s);
+  else if (k->dtype == SD_BOOL) y = select_mask(&b, x, k);
+  else y = select_places(&b, x, k);
+  if (y) sd_lua_fill(h, y);
+  sd_lua_close(L, &b);
+  return 1;
+}
+
+/* A name that is no method: the nearest one helps. */
+static int unknown_field(lua_State *L) {
+  const char *key = lua_tostring(L, 2);
+  lua_getfield(L, LUA_REGISTRYINDEX, "saddle.nearest");
+  if (lua_isfunction(L, -1)) {
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_call(L, 2, 1);
+  }
+  const char *hint = lua_tostring(L, -1);
+  return sd_lua_fail(L, "a tensor has no field or method '%s'%s", key,
+                     hint ? hint : "");
+}
+
+int sd_lua_index(lua_State *L) {
+  SdNode *x = *(SdNode **)lua_touserdata(L, 1);
+  if (lua_type(L, 2) != LUA_TSTRING) return index_value(L, x);
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  const char *key = lua_tostring(L, 2);
+  if (strcmp(key, "shape") == 0) push_shape(L, &x->shape);
+  else if (strcmp(key, "ndim") == 0) lua_pushinteger(L, x->shape.ndim);
+  else if (strcmp(key, "dtype") == 0)
+    lua_pushstring(L, sd_dtype_name((SdDtype)x->dtype));
+  else return unknown_field(L);
+  return 1;
+}
+
+int sd_lua_newindex(lua_State *L) {
+  SdNode **h = lua_touserdata(L, 1), *k = sd_lua_tensor(L, 2), *y;
+  Slice s;
+  SdBuilder b;
+  int sliced = k ? 0 : read_slice(L, *h, 2, &s);
+  if (!k && !sliced)
+    return sd_lua_fail(L, "index: cannot assign to place %s of a tensor",
+                       luaL_tolstring(L, 2, NULL));
+  sd_builder_open(&b);
+  SdNode *v = sd_lua_node(L, 3, &b);
+  if (!v)
+    sd_builder_fail(&b, SD_EARGUMENT,
+                    "index: cannot assign a %s to elements of a tensor",
+                    luaL_typename(L, 3));
+  y = sliced || !v ? v : overlaid_tensor(&b, *h, k, v);
+  if (sliced && v) y = overlaid(&b, *h, &s, v);
+  if (y) sd_lua_fill(h, y);
+  sd_lua_close(L, &b);
+  return 0;
+}

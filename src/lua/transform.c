@@ -1,0 +1,322 @@
+/*
+** Transforms for Lua: traces with tracers, and the functions of
+** transform/transform.h on lists of tensors.  The functions scripts call
+** (grad, vmap, jit ..) are built on these in lua/saddle/transform.lua.
+*/
+#include "lua/tensor.h"
+
+#include "base/memory.h"
+#include "ops/ops.h"
+#include "transform/transform.h"
+
+#include <string.h>
+
+#define TRACE "saddle.trace"
+#define PLAN "saddle.plan"
+
+/* ---- lists of nodes -------------------------------------------------------------- */
+
+/* The tensors of the list at i, in memory that Lua owns (pushed).  false
+** entries are NULL. */
+static SdNode **check_list(lua_State *L, int i, int *n) {
+  luaL_checktype(L, i, LUA_TTABLE);
+  *n = (int)lua_rawlen(L, i);
+  SdNode **list = lua_newuserdatauv(L, (size_t)(*n + 1) * sizeof *list, 0);
+  for (int k = 0; k < *n; k++) {
+    lua_rawgeti(L, i, k + 1);
+    list[k] = lua_toboolean(L, -1)
+                  ? sd_lua_check_tensor(L, -1, "transform") : NULL;
+    lua_pop(L, 1);
+  }
+  return list;
+}
+
+static SdNode **new_list(lua_State *L, int n) {
+  SdNode **list = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *list, 0);
+  memset(list, 0, (size_t)(n + 1) * sizeof *list);
+  return list;
+}
+
+/* Pushes a table of n empty handles; fill_results gives them nodes and puts
+** false where there is none. */
+static int push_results(lua_State *L, int n) {
+  lua_createtable(L, n, 0);
+  for (int k = 0; k < n; k++) {
+    sd_lua_push_handle(L);
+    lua_rawseti(L, -2, k + 1);
+  }
+  return lua_gettop(L);
+}
+
+static void fill_results(lua_State *L, int results, SdNode *const *list,
+                         int n) {
+  for (int k = 0; k < n; k++) {
+    if (list[k]) {
+      lua_rawgeti(L, results, k + 1);
+      sd_lua_fill(lua_touserdata(L, -1), list[k]);
+      lua_pop(L, 1);
+    } else {
+      lua_pushboolean(L, 0);
+      lua_rawseti(L, results, k + 1);
+    }
+  }
+}
+
+/* ---- traces ------------------------------------------------------------------------- */
+
+static SdTrace *check_trace(lua_State *L, int i) {
+  SdTrace **t = luaL_checkudata(L, i, TRACE);
+  if (!*t) sd_lua_fail(L, "transform: the trace is closed");
+  return *t;
+}
+
+/* trace([name]): abstract when named */
+static int core_trace(lua_State *L) {
+  static const char *const names[] = {"vmap", "jit", "checkpoint", NULL};
+  SdError err;
+  const char *name = NULL;
+  if (!lua_isnoneornil(L, 1)) name = names[luaL_checkoption(L, 1, NULL, names)];
+  SdTrace **t = lua_newuserdatauv(L, sizeof *t, 0);
+  *t = NULL;
+  luaL_setmetatable(L, TRACE);
+  if (sd_trace_open(t, name, &err) != SD_OK) return sd_lua_raise(L, &err);
+  return 1;
+}
+
+static int trace_close(lua_State *L) {
+  SdTrace **t = luaL_checkudata(L, 1, TRACE);
+  if (*t) sd_trace_close(*t);
+  *t = NULL;
+  return 0;
+}
+
+/* leave(trace): the function has returned, its derivatives are still to
+** come */
+static int core_leave(lua_State *L) {
+  sd_trace_leave(check_trace(L, 1));
+  return 0;
+}
+
+/* tracers(trace, list) -> list */
+static int core_tracers(lua_State *L) {
+  SdTrace *t = check_trace(L, 1);
+  int n;
+  SdBuilder b;
+  SdNode **x = check_list(L, 2, &n);
+  int results = push_results(L, n);
+  sd_builder_open(&b);
+  for (int k = 0; k < n; k++) x[k] = sd_trace_tracer(&b, t, x[k]);
+  if (!b.error.code) fill_results(L, results, x, n);
+  sd_lua_close(L, &b);
+  lua_settop(L, results);
+  return 1;
+}
+
+/* abstract(trace, list, dims) -> list of tracers shaped as the tensors
+** without dim dims[k] (0-based; false: as they are) */
+static int core_abstract(lua_State *L) {
+  SdTrace *t = check_trace(L, 1);
+  int n;
+  SdBuilder b;
+  lua_settop(L, 3);
+  SdNode **x = check_list(L, 2, &n);
+  int results = push_results(L, n);
+  sd_builder_open(&b);
+  for (int k = 0; k < n; k++) {
+    SdShape s = x[k]->shape;
+    lua_rawgeti(L, 3, k + 1);
+    if (lua_isinteger(L, -1)) {
+      int d = (int)lua_tointeger(L, -1);
+      memmove(s.dims + d, s.dims + d + 1,
+              (size_t)(s.ndim - d - 1) * sizeof *s.dims);
+      s.ndim--;
+    }
+    lua_pop(L, 1);
+    x[k] = sd_trace_abstract(&b, t, (SdDtype)x[k]->dtype, &s);
+  }
+  if (!b.error.code) fill_results(L, results, x, n);
+  sd_lua_close(L, &b);
+  lua_settop(L, results);
+  return 1;
+}
+
+/* ---- transforms ------------------------------------------------------------------------ */
+
+typedef void (*Linear)(SdBuilder *, const SdTrace *, int, SdNode *const *,
+                       SdNode *const *, int, SdNode *const *, SdNode **);
+
+/* f(trace, from, tangents or cotangents, to) -> list over to */
+static int linear(lua_State *L, Linear f) {
+  SdTrace *t = check_trace(L, 1);
+  int nfrom, ng, nto;
+  SdBuilder b;
+  SdNode **from = check_list(L, 2, &nfrom), **g = check_list(L, 3, &ng);
+  SdNode **to = check_list(L, 4, &nto), **out = new_list(L, nto);
+  int results = push_results(L, nto);
+  if (ng != nfrom) return sd_lua_fail(L, "transform: lists differ");
+  sd_builder_open(&b);
+  f(&b, t, nfrom, from, g, nto, to, out);
+  if (!b.error.code) fill_results(L, results, out, nto);
+  sd_lua_close(L, &b);
+  lua_settop(L, results);
+  return 1;
+}
+
+static int core_vjp(lua_State *L) { return linear(L, sd_transform_vjp); }
+static int core_jvp(lua_State *L) { return linear(L, sd_transform_jvp); }
+
+/* vmap(trace, size, x, bx, y) -> list: by or false */
+static int core_vmap(lua_State *L) {
+  SdTrace *t = check_trace(L, 1);
+  int nx, nb, ny;
+  SdBuilder b;
+  int64_t size = luaL_checkinteger(L, 2);
+  SdNode **x = check_list(L, 3, &nx), **bx = check_list(L, 4, &nb);
+  SdNode **y = check_list(L, 5, &ny), **out = new_list(L, ny);
+  int results = push_results(L, ny);
+  sd_builder_open(&b);
+  sd_transform_vmap(&b, t, size, nx, x, bx, ny, y, out);
+  if (!b.error.code) fill_results(L, results, out, ny);
+  sd_lua_close(L, &b);
+  lua_settop(L, results);
+  return 1;
+}
+
+/* checkpoint(trace, x, args, y) -> list; keeps the trace */
+static int core_checkpoint(lua_State *L) {
+  SdTrace **handle = luaL_checkudata(L, 1, TRACE);
+  SdTrace *t = check_trace(L, 1);
+  int nx, na, ny;
+  SdBuilder b;
+  SdNode **x = check_list(L, 2, &nx), **args = check_list(L, 3, &na);
+  SdNode **y = check_list(L, 4, &ny), **out = new_list(L, ny);
+  int results = push_results(L, ny);
+  sd_builder_open(&b);
+  sd_trace_leave(t);
+  sd_transform_checkpoint(&b, t, nx, x, args, ny, y, out);
+  if (!b.error.code) fill_results(L, results, out, ny);
+  (void)handle;
+  sd_lua_close(L, &b);
+  lua_settop(L, results);
+  return 1;
+}
+
+static int core_stop_gradient(lua_State *L) {
+  SdBuilder b;
+  SdNode *x = sd_lua_check_tensor(L, 1, "stop_gradient");
+  SdNode **h = sd_lua_push_handle(L);
+  sd_builder_open(&b);
+  x = sd_stop_gradient(&b, x);
+  if (x) sd_lua_fill(h, x);
+  sd_lua_close(L, &b);
+  return 1;
+}
+
+/* ---- plans ------------------------------------------------------------------------------- */
+
+typedef struct Plan {
+  SdPlan *plan;
+  int nx, ny;
+  SdArray *memory; /* inputs then outputs of a run */
+} Plan;
+
+static int plan_gc(lua_State *L) {
+  Plan *p = lua_touserdata(L, 1);
+  sd_plan_free(p->plan);
+  sd_memory_free(p->memory, (size_t)(p->nx + p->ny) * sizeof *p->memory);
+  p->plan = NULL;
+  p->memory = NULL;
+  p->nx = p->ny = 0;
+  return 0;
+}
+
+/* compile(trace, x, y) -> plan */
+static int core_compile(lua_State *L) {
+  SdTrace *t = check_trace(L, 1);
+  SdError err;
+  int nx, ny;
+  SdNode **x = check_list(L, 2, &nx), **y = check_list(L, 3, &ny);
+  Plan *p = lua_newuserdatauv(L, sizeof *p, 0);
+  memset(p, 0, sizeof *p);
+  luaL_setmetatable(L, PLAN);
+  p->memory = sd_memory_alloc((size_t)(nx + ny) * sizeof *p->memory, &err);
+  if (!p->memory) return sd_lua_raise(L, &err);
+  p->nx = nx;
+  p->ny = ny;
+  if (sd_transform_compile(&p->plan, t, nx, x, ny, y, &err) != SD_OK)
+    return sd_lua_raise(L, &err);
+  return 1;
+}
+
+static SdStatus run_plan(Plan *p, SdNode **x, SdNode ***handles,
+                         SdError *err) {
+  SdArray *in = p->memory, *out = p->memory + p->nx;
+  SdBuilder b;
+  SdStatus s = sd_plan_eval(x, p->nx, err);
+  if (s != SD_OK) return s;
+  for (int k = 0; k < p->nx; k++) in[k] = x[k]->value[0];
+  s = sd_plan_run(p->plan, in, out, err);
+  if (s != SD_OK) return s;
+  sd_builder_open(&b);
+  for (int k = 0; k < p->ny; k++) {
+    SdNode *n = sd_node_leaf(&b, &out[k]);
+    if (n) sd_lua_fill(handles[k], n);
+  }
+  return sd_builder_close(&b, err);
+}
+
+/* run(plan, list) -> list */
+static int core_run(lua_State *L) {
+  Plan *p = luaL_checkudata(L, 1, PLAN);
+  SdError err;
+  SdStatus s;
+  int nx, tried = 0;
+  SdNode **x = check_list(L, 2, &nx);
+  if (nx != p->nx) return sd_lua_fail(L, "jit: lists differ");
+  SdNode ***handles =
+      lua_newuserdatauv(L, (size_t)(p->ny + 1) * sizeof *handles, 0);
+  int results = push_results(L, p->ny);
+  for (int k = 0; k < p->ny; k++) {
+    lua_rawgeti(L, results, k + 1);
+    handles[k] = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+  }
+  do {
+    s = run_plan(p, x, handles, &err);
+  } while (sd_lua_retry(L, s, &tried));
+  if (s != SD_OK) return sd_lua_raise(L, &err);
+  sd_lua_charge(L);
+  lua_settop(L, results);
+  return 1;
+}
+
+static int core_depends_on_trace(lua_State *L) {
+  SdNode *n = sd_lua_check_tensor(L, 1, "is_traced");
+  SdTrace *t = n->trace;
+  while (t && !t->live) t = t->outer;
+  lua_pushboolean(L, t != NULL);
+  return 1;
+}
+
+void sd_lua_open_transform(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"trace", core_trace},       {"close", trace_close},
+      {"leave", core_leave},       {"tracers", core_tracers},
+      {"abstract", core_abstract}, {"vjp", core_vjp},
+      {"jvp", core_jvp},           {"vmap", core_vmap},
+      {"checkpoint", core_checkpoint},
+      {"stop_gradient", core_stop_gradient},
+      {"compile", core_compile},   {"run", core_run},
+      {"is_traced", core_depends_on_trace}, {NULL, NULL}};
+  luaL_setfuncs(L, functions, 0);
+  luaL_newmetatable(L, TRACE);
+  lua_pushcfunction(L, trace_close);
+  lua_setfield(L, -2, "__gc");
+  lua_pushcfunction(L, trace_close);
+  lua_setfield(L, -2, "__close");
+  lua_pop(L, 1);
+  luaL_newmetatable(L, PLAN);
+  lua_pushcfunction(L, plan_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
