@@ -10,7 +10,6 @@ local modules = {
   nn = "saddle.nn", optim = "saddle.optim", curvature = "saddle.curvature",
   critical = "saddle.critical", landscape = "saddle.landscape",
   data = "saddle.data", plot = "saddle.plot", tree = "saddle.tree",
-  schedule = "saddle.schedule", problems = "saddle.problems",
 }
 
 -- Functions that live in a module of their own: name -> module.

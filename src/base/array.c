@@ -40,10 +40,10 @@ int64_t sd_array_numel(const SdArray *a) {
 
 int sd_array_is_contiguous(const SdArray *a) {
   int64_t n = 1;
+  if (sd_array_numel(a) == 0) return 1;
   for (int i = a->shape.ndim - 1; i >= 0; i--) {
     if (a->shape.dims[i] != 1 && a->strides[i] != n) return 0;
     n *= a->shape.dims[i];
-    if (n == 0) return 1;
   }
   return 1;
 }

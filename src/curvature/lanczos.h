@@ -9,8 +9,9 @@
 #include "curvature/operator.h"
 
 typedef struct SdLanczosOptions {
-  int64_t steps;       /* at most; never more than n are taken */
-  int reorthogonalize; /* against all earlier vectors; needs them all */
+  int64_t steps;       /* at most */
+  int reorthogonalize; /* against all earlier vectors, which are kept; no
+                          more than n steps are taken then */
   int keep_basis;      /* without reorthogonalisation 3 vectors do */
 } SdLanczosOptions;
 

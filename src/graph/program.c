@@ -120,23 +120,31 @@ void sd_program_fold(SdProgram *p, int reg, SdFold fold, SdFoldLayout layout,
     *(i < kept ? &p->rows : &p->columns) *= p->shape.dims[i];
 }
 
-/* Linear scan: a temp's block is free after its last use.  An instruction
-** may write the block it reads last, since loops allow exact aliases. */
+/* Puts the blocks of temps that instruction i reads last on the free list:
+** before it (after == 0) those as wide as its output, which may be written
+** in place, after it the others. */
+static int free_inputs(SdProgram *p, int i, int after, int *list, int n) {
+  Instruction *c = &p->code[i];
+  size_t size = sd_dtype_size(p->regs[c->out].dtype);
+  for (int j = 0; j < 3; j++) {
+    if (c->in[j] < 0) continue;
+    Register *r = &p->regs[c->in[j]];
+    if (r->kind != REG_TEMP || r->last != i) continue;
+    if ((sd_dtype_size(r->dtype) != size) != after) continue;
+    list[n++] = r->index;
+    r->last = -1; /* an input given twice is freed once */
+  }
+  return n;
+}
+
+/* Linear scan: a temp's block is free after its last use. */
 void sd_program_finish(SdProgram *p) {
-  int free_blocks[SD_PROGRAM_INSTRUCTIONS], nfree = 0;
+  int blocks[SD_PROGRAM_INSTRUCTIONS], n = 0;
   for (int i = 0; i < p->ncode; i++) {
-    Instruction *c = &p->code[i];
-    for (int j = 0; j < 3; j++) {
-      if (c->in[j] < 0) continue;
-      Register *r = &p->regs[c->in[j]];
-      if (r->kind == REG_TEMP && r->last == i && r->index >= 0) {
-        free_blocks[nfree++] = r->index;
-        r->last = -1; /* an input given twice is freed once */
-      }
-    }
-    Register *out = &p->regs[c->out];
-    if (out->kind == REG_TEMP)
-      out->index = nfree ? free_blocks[--nfree] : p->nblocks++;
+    Register *out = &p->regs[p->code[i].out];
+    n = free_inputs(p, i, 0, blocks, n);
+    if (out->kind == REG_TEMP) out->index = n ? blocks[--n] : p->nblocks++;
+    n = free_inputs(p, i, 1, blocks, n);
   }
 }
 

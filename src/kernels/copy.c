@@ -10,11 +10,13 @@
 #include "base/shape.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
   TILE = 16384,       /* elements a tile holds at most */
-  SQUARE = 128,       /* a transposed tile is at most this wide and high */
+  TURNED_ROWS = 64,   /* of a tile whose rows are read across memory */
+  TURNED_COLS = 256,
   PARALLEL = 32768    /* elements from which threads pay */
 };
 
@@ -119,18 +121,14 @@ INLINE void plain_either_way(size_t size, const Tile *t) {
   plain(size, t->rows > 4 * t->cols ? &turned : t);
 }
 
-/* Whole cache lines are read and written: 64 bytes of rows by 64 of
-** columns, as squares. */
+/* Squares go along the rows of out: the lines of in they share stay in the
+** second-level cache, and writing wants the long runs. */
 INLINE void transposed(size_t size, const Tile *t) {
   int64_t e = edge(size), rows = t->rows / e * e, cols = t->cols / e * e;
-  int64_t line = 64 / (int64_t)size;
-  for (int64_t c0 = 0; c0 < cols; c0 += line) {
-    int64_t c1 = c0 + line < cols ? c0 + line : cols;
-    for (int64_t r = 0; r < rows; r += e)
-      for (int64_t c = c0; c < c1; c += e)
-        square(size, t->out + r * t->or + c * t->oc, t->or,
-               t->in + r * t->ir + c * t->ic, t->ic);
-  }
+  for (int64_t r = 0; r < rows; r += e)
+    for (int64_t c = 0; c < cols; c += e)
+      square(size, t->out + r * t->or + c * t->oc, t->or,
+             t->in + r * t->ir + c * t->ic, t->ic);
   Tile right = *t, below = *t;
   right.rows = rows;
   right.cols -= cols;
@@ -266,13 +264,14 @@ static void merge_dims(Copy *c) {
     add_or_merge(c, all.dims[i], all.os[i], all.is[i]);
 }
 
-/* The second dim from the end becomes the one that in likes best: for a
-** transposed copy the one along which its elements lie side by side. */
+/* Unless rows are read as they lie, the second dim from the end becomes the
+** one along which in moves least: for a transposed copy, its elements. */
 static void choose_rows(Copy *c) {
-  int rows = c->ndim - 2;
+  int last = c->ndim - 1, rows = last - 1;
+  if (c->is[last] == (int64_t)c->size) return;
   for (int i = rows - 1; i >= 0; i--)
-    if (c->is[i] == (int64_t)c->size) rows = i;
-  if (c->is[c->ndim - 1] != (int64_t)c->size) move_dim(c, rows, c->ndim - 2);
+    if (c->is[i] && llabs(c->is[i]) < llabs(c->is[rows])) rows = i;
+  move_dim(c, rows, last - 1);
 }
 
 /* Afterwards c has two dims at least. */
@@ -308,11 +307,10 @@ static int64_t at_most(int64_t n, int64_t limit) {
 static Grid grid_of(const Copy *c) {
   Grid g;
   int64_t rows = c->dims[c->ndim - 2], cols = c->dims[c->ndim - 1];
-  int64_t size = (int64_t)c->size, ic = c->is[c->ndim - 1];
-  int square_tiles = ic != size && ic != 0;
-  g.cols = at_most(cols, square_tiles && rows > 1 ? SQUARE : TILE);
-  g.rows = at_most(rows, square_tiles ? TILE / g.cols / 64 * 64 + 64
-                                      : TILE / g.cols);
+  int64_t ic = c->is[c->ndim - 1];
+  int turned = rows > 1 && ic != 0 && ic != (int64_t)c->size;
+  g.cols = at_most(cols, turned ? TURNED_COLS : TILE);
+  g.rows = at_most(rows, turned ? TURNED_ROWS : TILE / g.cols);
   g.down = pieces(rows, g.rows);
   g.across = pieces(cols, g.cols);
   g.tiles = g.down * g.across;
@@ -322,8 +320,8 @@ static Grid grid_of(const Copy *c) {
 
 static void copy_tile(const Copy *c, const Grid *g, int64_t number) {
   int nd = c->ndim;
-  int64_t col = number % g->across * g->cols;
-  int64_t row = number / g->across % g->down * g->rows;
+  int64_t row = number % g->down * g->rows;
+  int64_t col = number / g->down % g->across * g->cols;
   int64_t rest = number / g->across / g->down;
   Tile t = {c->out, c->in, at_most(c->dims[nd - 2] - row, g->rows),
             at_most(c->dims[nd - 1] - col, g->cols),
@@ -412,11 +410,9 @@ void sd_copy_block(int ndim, const int64_t *dims, size_t size, void *out,
   Copy c = {.size = size, .out = out, .in = in};
   int64_t s = (int64_t)size;
   if (n == 0) return;
+  /* out is gapless and never in a merge's way, so its strides are left 0. */
   for (int i = 0; i < ndim; i++)
-    if (dims[i] != 1) {
-      /* out is gapless, so that it never stands in a merge's way. */
-      add_or_merge(&c, dims[i], 0, in_strides[i] * s);
-    }
+    if (dims[i] != 1) add_or_merge(&c, dims[i], 0, in_strides[i] * s);
   if (c.ndim == 0) add_dim(&c, 1, 0, s);
   if (size == 1) copy_block(1, &c, first, n);
   else if (size == 4) copy_block(4, &c, first, n);

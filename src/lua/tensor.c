@@ -447,6 +447,13 @@ static int core_same(lua_State *L) {
   return 1;
 }
 
+static int core_same_shape(lua_State *L) {
+  lua_pushboolean(
+      L, sd_shape_equal(&sd_lua_check_tensor(L, 1, "same_shape")->shape,
+                        &sd_lua_check_tensor(L, 2, "same_shape")->shape));
+  return 1;
+}
+
 /* A second handle on the same node, which rebinding the first leaves. */
 static int core_alias(lua_State *L) {
   SdNode *n = sd_lua_check_tensor(L, 1, "alias");
@@ -474,7 +481,8 @@ static const luaL_Reg core[] = {
     {"tensor", core_tensor},       {"eval", core_eval},
     {"is_tensor", core_is_tensor}, {"is_ready", core_is_ready},
     {"set", core_set},             {"same", core_same},
-    {"alias", core_alias},         {NULL, NULL}};
+    {"alias", core_alias},         {"same_shape", core_same_shape},
+    {NULL, NULL}};
 
 /* core.methods is where all methods live; __index has it as upvalue. */
 void sd_lua_open_tensor(lua_State *L) {

@@ -59,7 +59,9 @@ SdNode *sd_cast(SdBuilder *b, SdNode *x, SdDtype d) {
   if (!x || (x->dtype == d && !x->weak)) return x;
   if (x->op == &sd_op_constant) return sd_constant(b, d, x->attr->f);
   SdNode *y = sd_node_make(b, &cast_op, 1, &x, NULL);
-  if (y) y->dtype = (unsigned char)d;
+  if (!y) return NULL;
+  y->dtype = (unsigned char)d;
+  y->shape = x->shape;
   return y;
 }
 

@@ -272,6 +272,16 @@ local function read_bar(what, i, item)
   return series
 end
 
+-- Bars stand on zero: it begins or ends the axis, or lies inside it.
+local function from_zero(figure)
+  local lists = gather(figure, { "y", "lo", "hi" }, figure.hlines)
+  lists[#lists + 1] = { 0 }
+  local low, high = data.extent(lists)
+  local range = axes.around(lists, false, 0.05)
+  figure.yrange = { low == 0 and 0 or range[1], high == 0 and 0 or range[2] }
+  if low == high then figure.yrange = { 0, 1 } end
+end
+
 local function bars(options)
   local figure, what = new_figure("bars", options)
   local widest = 0
@@ -282,13 +292,7 @@ local function bars(options)
   figure.labels = read_labels(what, options.labels, widest)
   set_axes(figure, what, options)
   figure.xrange = { 0.4, widest + 0.6 }
-  if not options.yrange and not options.logy then
-    local low, high = figure.yrange[1], figure.yrange[2]
-    local least, largest = data.extent(gather(figure, { "y", "lo" }, {}))
-    if (least or 0) >= 0 then low = 0 end
-    if (largest or 0) <= 0 then high = 0 end
-    figure.yrange = { low, high }
-  end
+  if not options.yrange and not options.logy then from_zero(figure) end
   set_legend(figure, options)
   return figure
 end

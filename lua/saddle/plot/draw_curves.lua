@@ -180,7 +180,6 @@ local function bars(paper, figure)
   bar_ticks(paper, figure)
   if figure.yrange[1] < 0 then paper.add("set xzeroaxis linetype 1 "
     .. "linewidth 0.8 linecolor rgb '#666666'") end
-  paper.add("set errorbars small; set pointintervalbox 0")
   local n, parts = #figure.series, {}
   local width = 0.76 / n
   for i, series in ipairs(figure.series) do
@@ -190,8 +189,9 @@ local function bars(paper, figure)
       .. "linecolor rgb '%s' %s"):format(source, color_of(series, i),
       title_text(series))
     if series.lo then
-      parts[#parts + 1] = ("%s using 1:2:4:5 with yerrorbars pointtype -1 "
-        .. "linewidth 1.2 linecolor rgb '#333333' notitle"):format(source)
+      parts[#parts + 1] = ("%s using 1:4:(0):($5 - $4) with vectors heads "
+        .. "size graph 0.006, 90 nofilled linewidth 1.2 linecolor "
+        .. "rgb '#333333' notitle"):format(source)
     end
   end
   paper.plot("plot", parts)

@@ -7,11 +7,25 @@ local frame = require "saddle.plot.frame"
 local number = require("saddle.plot.paper").number
 local palette = require "saddle.plot.palette"
 local quote = require("saddle.plot.paper").quote
+local smooth = require "saddle.plot.smooth"
+local ticks = require "saddle.plot.ticks"
 
 local function palette_text(name)
   local stops = {}
   for i, colour in ipairs(palette.maps[name]) do
     stops[i] = ("%d '%s'"):format(i - 1, colour)
+  end
+  return "set palette defined (" .. table.concat(stops, ", ") .. ")"
+end
+
+-- A palette of n flat colours, each the map's at the middle of its band.
+local function banded_text(name, n)
+  local stops = {}
+  for k = 1, n do
+    local r, g, b = palette.at(name, n == 1 and 0.5 or (k - 1) / (n - 1))
+    local colour = ("'#%02X%02X%02X'"):format(r, g, b)
+    stops[2 * k - 1] = ("%d %s"):format(k - 1, colour)
+    stops[2 * k] = ("%d %s"):format(k, colour)
   end
   return "set palette defined (" .. table.concat(stops, ", ") .. ")"
 end
@@ -87,9 +101,28 @@ local function add_all(list, more)
   table.move(more, 1, #more, #list + 1, list)
 end
 
-local function path_key(paper, figure)
-  local named = figure.path and figure.path.name
-  frame.legend(paper, named and "top right" or nil)
+local function named_path(figure)
+  return figure.path and figure.path.name
+end
+
+local function path_key(paper, figure, u, v)
+  frame.legend(paper, nil)
+  if not named_path(figure) then return end
+  paper.add("set key on at screen cell_x + %.3f * cell_w, cell_y + %.3f "
+    .. "* cell_h center bottom horizontal Left reverse noenhanced "
+    .. "samplen 1.8", u, v)
+end
+
+-- The sides of a flat field, and its path's name above: `graph` places would
+-- be wrong for a map, which gnuplot draws in three dimensions.
+local function flat_frame(paper, figure)
+  local bottom = figure.note and 0.18 or 0.145
+  local top = named_path(figure) and 0.86 or 0.9
+  frame.margins(paper, 0.14, 0.81, bottom, top)
+  if named_path(figure) then paper.add("set title offset 0, 1.2") end
+  -- splot hangs the legend from its place, plot stands it there.
+  local lift = figure.kind == "contour" and 0.05 or 0
+  path_key(paper, figure, 0.475, top + lift)
 end
 
 -- ---- contour -------------------------------------------------------------
@@ -97,7 +130,7 @@ end
 -- The colours of evenly spaced levels are flat bands between them.
 local function band_range(figure)
   local low, high, step = figure.hrange[1], figure.hrange[2], figure.step
-  if not figure.even or #figure.contours < 2 then return { low, high }, 256 end
+  if not figure.even or #figure.contours < 2 then return { low, high } end
   local first = math.floor(low / step + 1e-6)
   local last = math.ceil(high / step - 1e-6)
   return { first * step, last * step }, math.max(2, last - first)
@@ -173,8 +206,8 @@ local function contour(paper, figure, format)
   frame.axis(paper, "y", figure.yrange)
   colour_bar(paper, figure)
   paper.add("set cbrange %s", frame.range_text(range))
-  paper.add("set palette maxcolors %d", bands)
-  path_key(paper, figure)
+  if bands then paper.add(banded_text(figure.palette, bands)) end
+  flat_frame(paper, figure)
   paper.add("set style textbox opaque noborder fillcolor rgb '#40FFFFFF' "
     .. "margins 0.4, 0.3")
   if figure.labels then contour_labels(paper, figure) end
@@ -198,20 +231,61 @@ local function floor_of(figure)
   return low - 0.5 * (high - low)
 end
 
+-- Corners in order around the floor; the z axis stands on the leftmost.
+local function corners_of(figure)
+  local x, y = figure.xrange, figure.yrange
+  return { { x[1], y[1], -1, -1 }, { x[2], y[1], 1, -1 },
+    { x[2], y[2], 1, 1 }, { x[1], y[2], -1, 1 } }
+end
+
+local function leftmost(corners, turn)
+  local best, least
+  local c, s = math.cos(math.rad(turn)), math.sin(math.rad(turn))
+  for _, corner in ipairs(corners) do
+    local across = c * corner[3] + s * corner[4]
+    if not least or across < least then best, least = corner, across end
+  end
+  return best
+end
+
+local function edge(paper, a, za, b, zb)
+  paper.add("set arrow from %s, %s, %s to %s, %s, %s nohead back "
+    .. "linewidth 0.6 linecolor rgb '#999999'", number(a[1]), number(a[2]),
+    number(za), number(b[1]), number(b[2]), number(zb))
+end
+
+-- gnuplot's own border would stand in front of the surface.
+local function floor_edges(paper, figure, floor)
+  local corners = corners_of(figure)
+  for k, corner in ipairs(corners) do
+    edge(paper, corner, floor, corners[k % 4 + 1], floor)
+  end
+  local post = leftmost(corners, figure.view[2])
+  edge(paper, post, floor, post, figure.hrange[2])
+end
+
+local function slanted_label(paper, name, text, offset)
+  if not text then return end
+  paper.add("set %slabel %s noenhanced rotate parallel offset %s "
+    .. "textcolor rgb '#333333'", name, quote(text), offset)
+end
+
 local function box(paper, figure, floor)
-  paper.add("set border 4095 linewidth 0.5 linecolor rgb '#BBBBBB'")
-  paper.add("set border 31 back")
-  paper.add("set view %s, %s, 1.0, 1.05", number(figure.view[1]),
+  paper.add("unset border")
+  paper.add("set view %s, %s, 1.0, 1.1", number(figure.view[1]),
     number(figure.view[2]))
   paper.add("set xyplane at %s", number(floor))
   paper.add("set zrange [%s:%s]", number(floor), number(figure.hrange[2]))
   paper.add("set ztics %s", frame.tick_list(field.height_ticks(figure, 5)))
-  paper.add("set xtics offset 0, -0.3")
-  paper.add("set ytics offset 0.3, -0.3")
-  if figure.zlabel then
-    paper.add("set zlabel %s noenhanced rotate parallel offset 1, 0 "
-      .. "textcolor rgb '#333333'", quote(figure.zlabel))
+  for _, name in ipairs{ "x", "y" } do
+    local range = figure[name .. "range"]
+    paper.add("set %stics %s offset 0, -0.3", name,
+      frame.tick_list(ticks.linear(range[1], range[2], 4)))
   end
+  slanted_label(paper, "x", figure.xlabel, "0, -0.7")
+  slanted_label(paper, "y", figure.ylabel, "0, -0.7")
+  slanted_label(paper, "z", figure.zlabel, "-1, 0")
+  floor_edges(paper, figure, floor)
 end
 
 local function surface(paper, figure, format)
@@ -223,16 +297,16 @@ local function surface(paper, figure, format)
   colour_bar(paper, figure)
   paper.add("unset colorbox")
   paper.add("unset cblabel")
-  path_key(paper, figure)
-  local k = smoothness(figure, format == "png" and 140 or 60)
-  paper.add("set pm3d depthorder interpolate %d, %d "
-    .. "lighting primary 0.45 specular 0.18", k, k)
+  path_key(paper, figure, 0.5, 0.86)
+  local fine = smooth.field(figure, smoothness(figure,
+    format == "png" and 160 or 60))
+  paper.add("set pm3d depthorder lighting primary 0.36 specular 0.15")
   local parts = {
     ("%s using 1:2:(%s):3 with lines linewidth 1.2 linecolor palette "
       .. "notitle"):format(paper.block("contour lines: x y height",
       line_rows(figure)), number(floor)),
-    ("%s using 1:2:3 with pm3d notitle"):format(paper.block("x y height",
-      grid_rows(figure, figure.h))),
+    ("%s using 1:2:3 with pm3d notitle"):format(paper.block("x y height, "
+      .. "interpolated", grid_rows(fine, fine.h))),
   }
   add_all(parts, path_parts(paper, figure, "1:2:3"))
   paper.plot("splot", parts)
@@ -274,23 +348,24 @@ local function annotations(paper, figure)
   end
 end
 
--- Small images are drawn as rectangles: viewers of PDF and SVG blur pixels.
-local function image_style(figure, kind)
-  local cells = #figure.x * #figure.y
-  return kind .. (cells <= 4096 and " pixels" or "")
+-- Viewers of SVG and PDF blur an image; there its pixels are rectangles,
+-- whose seams would show in a PNG.
+local function pixels(figure, format)
+  local few = #figure.x * #figure.y <= 16384
+  return format ~= "png" and few and " pixels" or ""
 end
 
-local function heatmap(paper, figure)
+local function heatmap(paper, figure, format)
   frame.open(paper, figure)
   paper.add("set border 15 linewidth 0.6")
   cell_axis(paper, figure, "x")
   cell_axis(paper, figure, "y")
   colour_bar(paper, figure)
-  path_key(paper, figure)
+  flat_frame(paper, figure)
   if figure.annotate then annotations(paper, figure) end
   local parts = { ("%s using 1:2:3 with %s notitle"):format(paper.block(
     "x y height", grid_rows(figure, figure.h)),
-    image_style(figure, "image")) }
+    "image" .. pixels(figure, format)) }
   add_all(parts, path_parts(paper, figure, "1:2"))
   paper.plot("plot", parts)
 end
@@ -310,7 +385,7 @@ local function rgb_rows(figure)
   return rows
 end
 
-local function image(paper, figure)
+local function image(paper, figure, format)
   frame.titles(paper, figure)
   paper.add(palette_text(figure.palette))
   paper.add("unset border; unset tics; unset colorbox; set key off")
@@ -319,13 +394,14 @@ local function image(paper, figure)
   cell_axis(paper, figure, "x")
   cell_axis(paper, figure, "y")
   paper.add("unset xtics; unset ytics")
-  paper.add("set lmargin 1; set rmargin 1; set bmargin 1")
+  frame.margins(paper, 0.03, 0.97, 0.03, figure.title and 0.89 or 0.97)
   local rows = figure.rgb and rgb_rows(figure)
     or grid_rows(figure, figure.h)
   local columns = figure.rgb and "1:2:3:4:5" or "1:2:3"
   local kind = figure.rgb and "rgbimage" or "image"
   paper.plot("plot", { ("%s using %s with %s notitle"):format(
-    paper.block("pixels", rows), columns, image_style(figure, kind)) })
+    paper.block("pixels", rows), columns,
+    kind .. pixels(figure, format)) })
 end
 
 return {

@@ -16,6 +16,7 @@ end
 
 -- Powers of ten from 10^4 up and 10^-4 down are set as powers.
 local function rich_label(label)
+  label = label:gsub("^%-", "−")
   local mantissa, power = label:match("^(.*)e(-?%d+)$")
   if not power then return label end
   local lead = mantissa == "1" and "" or mantissa .. "·"
@@ -60,7 +61,9 @@ local function titles(paper, figure)
       quote(figure.title), "#111111")
   end
   if figure.note then
-    paper.add("set label 999 %s noenhanced at screen note_x, note_y right "
+    paper.add("set bmargin %s", figure.xlabel and 4.6 or 3.6)
+    paper.add("set label 999 %s noenhanced at screen cell_x + 0.985 * cell_w, "
+      .. "cell_y + 0.022 * cell_h right "
       .. "font ',8' textcolor rgb '#777777'", quote(figure.note))
   end
 end
@@ -130,10 +133,27 @@ local function legend(paper, place)
     .. "textcolor rgb '%s'", where, INK)
 end
 
+--- Puts the plot's sides at shares of its cell of the page.
+---@param paper table
+---@param left number
+---@param right number
+---@param bottom number
+---@param top number
+local function margins(paper, left, right, bottom, top)
+  local sides = { l = { "x", "w", left }, r = { "x", "w", right },
+    b = { "y", "h", bottom }, t = { "y", "h", top } }
+  for _, side in ipairs{ "l", "r", "b", "t" } do
+    local axis_name, extent, share = table.unpack(sides[side])
+    paper.add("set %smargin at screen cell_%s + %.3f * cell_%s", side,
+      axis_name, share, extent)
+  end
+end
+
 return {
   axis = axis,
   grid = grid,
   legend = legend,
+  margins = margins,
   open = open,
   range_text = range_text,
   tick_list = tick_list,

@@ -39,7 +39,7 @@ local function begin(paper, figure, format, name)
     figure.size[2]))
   paper.add("if (!exists('saved')) saved = %s", quote(name .. "." .. format))
   paper.add("set output saved")
-  paper.add("note_x = 0.985; note_y = 0.022")
+  paper.add("cell_x = 0; cell_y = 0; cell_w = 1; cell_h = 1")
 end
 
 local function columns_of(figure)
@@ -62,10 +62,9 @@ local function draw_grid(paper, figure, format)
     local column, row = (i - 1) % columns, (i - 1) // columns
     local x, y = column / columns, top * (1 - (row + 1) / rows)
     if i > 1 then paper.add("reset\nset encoding utf8\nset minussign") end
-    paper.add("set origin %.5f, %.5f", x, y)
-    paper.add("set size %.5f, %.5f", 1 / columns, top / rows)
-    paper.add("note_x = %.5f; note_y = %.5f", x + 0.985 / columns,
-      y + 0.022 * top / rows)
+    paper.add("cell_x = %.5f; cell_y = %.5f", x, y)
+    paper.add("cell_w = %.5f; cell_h = %.5f", 1 / columns, top / rows)
+    paper.add("set origin cell_x, cell_y; set size cell_w, cell_h")
     DRAW[cell.kind](paper, cell, format)
   end
   paper.add("unset multiplot")

@@ -21,11 +21,6 @@ local function fit(text, width)
   return text:sub(1, utf8.offset(text, width) - 1) .. "…"
 end
 
-local function left(text, width)
-  text = fit(text, width)
-  return text .. (" "):rep(width - width_of(text))
-end
-
 local function right(text, width)
   text = fit(text, width)
   return (" "):rep(width - width_of(text)) .. text
@@ -114,7 +109,7 @@ local function gutter_of(list)
 end
 
 -- Title and y label above, x label and note beneath.
-local function with_titles(figure, lines, gutter, columns)
+local function with_titles(figure, lines, gutter, columns, foot)
   local out, indent = {}, (" "):rep(gutter + 1)
   if figure.title then
     out[1] = (indent .. centre(figure.title, columns)):gsub("%s+$", "")
@@ -124,6 +119,7 @@ local function with_titles(figure, lines, gutter, columns)
   if figure.xlabel then
     out[#out + 1] = indent .. centre(figure.xlabel, columns)
   end
+  out[#out + 1] = foot
   if figure.note then out[#out + 1] = "(" .. figure.note .. ")" end
   for i, line in ipairs(out) do out[i] = line:gsub("%s+$", "") end
   return table.concat(out, "\n")
@@ -260,8 +256,7 @@ local function legend_line(figure, paint)
   return #parts > 0 and table.concat(parts, "   ") or nil
 end
 
-local function name_width(figure)
-  if figure.kind ~= "lines" and figure.kind ~= "density" then return 0 end
+local function longest_name(figure)
   local most = 0
   for _, series in ipairs(figure.series) do
     if series.name then
@@ -269,6 +264,11 @@ local function name_width(figure)
     end
   end
   return most
+end
+
+local function name_width(figure)
+  if figure.kind ~= "lines" and figure.kind ~= "density" then return 0 end
+  return longest_name(figure)
 end
 
 local function curves(figure, size, paint)
@@ -288,8 +288,8 @@ local function curves(figure, size, paint)
   local labels = row_labels(y_list, figure.yrange, figure.logy, rows)
   local lines = framed(body, labels, gutter, x_list, figure.xrange,
     figure.logx, columns)
-  if names == 0 then lines[#lines + 1] = legend_line(figure, paint) end
-  return with_titles(figure, lines, gutter, columns)
+  return with_titles(figure, lines, gutter, columns,
+    names == 0 and legend_line(figure, paint) or nil)
 end
 
 -- ---- bars ----------------------------------------------------------------
@@ -323,7 +323,8 @@ end
 
 local function bars(figure, size, paint)
   local gutter = bar_names(figure)
-  local room, lines = math.max(10, size.width - gutter - 12), {}
+  local room = math.max(10, size.width - gutter - 12 - longest_name(figure))
+  local lines = {}
   for k, label in ipairs(figure.labels) do
     for i, series in ipairs(figure.series) do
       local value = series.y[k]
@@ -331,13 +332,13 @@ local function bars(figure, size, paint)
         lines[#lines + 1] = right(i == 1 and label or "", gutter) .. "│"
           .. paint(bar_line(figure, value, room), series.color
           or palette.curve(i)) .. " " .. ticks.label(value)
+          .. (series.name and " " .. fit(series.name, 12) or "")
       end
     end
     if #figure.series > 1 and k < #figure.labels then
       lines[#lines + 1] = (" "):rep(gutter) .. "│"
     end
   end
-  lines[#lines + 1] = legend_line(figure, paint)
   return with_titles(figure, lines, gutter, room)
 end
 
@@ -449,14 +450,14 @@ local function fields(figure, size, _, color)
     or axis_ticks(figure.yrange, false, math.max(2, rows // 4))
   local gutter = gutter_of(y_list)
   local columns = math.max(10, math.min(size.width - gutter - 1,
-    math.floor(rows * 2.6)))
+    math.max(24, math.floor(rows * 2.6))))
   local x_list = figure.x_names and name_ticks(figure.x_names, figure.x)
     or axis_ticks(figure.xrange, false, columns // 10)
   local labels = row_labels(y_list, figure.yrange, false, rows, down)
   local lines = framed(field_body(figure, columns, rows, color), labels,
     gutter, x_list, figure.xrange, false, columns)
-  lines[#lines + 1] = (" "):rep(gutter + 1) .. scale_line(figure, color)
-  return with_titles(figure, lines, gutter, columns)
+  return with_titles(figure, lines, gutter, columns,
+    (" "):rep(gutter + 1) .. scale_line(figure, color))
 end
 
 local function image(figure, size, _, color)

@@ -1,0 +1,355 @@
+-- Optimizers. A rule says how one parameter, its gradient and its state
+-- become new ones; an optimizer is a rule with hyper-parameters and the
+-- state of a whole tree.
+
+local core = require "saddle.core"
+local fail = require "saddle.fail"
+local sd = require "saddle.init"
+
+local optim = {}
+
+-- ---- optimizers ------------------------------------------------------------
+
+local optimizer = {}
+
+-- Fields beside the hyper-parameters, which __index finds in `hyper`.
+local private = setmetatable({}, { __mode = "k" })
+
+local function callable(v)
+  local mt = getmetatable(v)
+  return type(v) == "function" or
+         type(v) == "table" and mt ~= nil and mt.__call ~= nil
+end
+
+local function value_of(v, t)
+  if callable(v) then return v(t) end
+  return v
+end
+
+function optimizer:__index(key)
+  local method = optimizer[key]
+  if method ~= nil then return method end
+  local own = private[self]
+  local v = own.hyper[key]
+  if v == nil then
+    if key == "name" then return own.rule.name end
+    if key == "t" then return own.t end
+    local known = { "step", "apply", "compile", "state", "load" }
+    for k in pairs(own.hyper) do known[#known + 1] = k end
+    local near = require "saddle.nearest" (tostring(key), known)
+    fail("%s: no field '%s'%s", own.rule.name, tostring(key),
+         near and (" (did you mean '%s'?)"):format(near) or "")
+  end
+  return value_of(v, math.max(own.t, 1))
+end
+
+local function check_hyper(rule, name, v)
+  local default = rule.defaults[name]
+  if default == nil then
+    local known = {}
+    for k in pairs(rule.defaults) do known[#known + 1] = k end
+    table.sort(known)
+    local near = require "saddle.nearest" (tostring(name), known)
+    fail("%s: unknown option '%s'%s", rule.name, tostring(name),
+         near and (" (did you mean '%s'?)"):format(near) or
+         (" (it takes %s)"):format(table.concat(known, ", ")))
+  end
+  if callable(v) then return end
+  if type(v) ~= type(default) then
+    fail("%s: %s must be a %s, not %s", rule.name, name, type(default),
+         tostring(v))
+  end
+  if type(v) ~= "number" then return end
+  if v ~= v or v < 0 then
+    fail("%s: %s must not be negative or NaN, not %s", rule.name, name,
+         tostring(v))
+  elseif name:match "^beta" and v >= 1 then
+    fail("%s: %s must be below 1, not %s", rule.name, name, tostring(v))
+  end
+end
+
+function optimizer:__newindex(key, v)
+  local own = private[self]
+  check_hyper(own.rule, key, v)
+  own.hyper[key] = v
+end
+
+function optimizer:__tostring()
+  local own, parts = private[self], {}
+  for k, v in pairs(own.hyper) do
+    parts[#parts + 1] = ("%s = %s"):format(
+      k, callable(v) and "schedule" or tostring(v))
+  end
+  table.sort(parts)
+  return ("%s{ %s }"):format(own.rule.name, table.concat(parts, ", "))
+end
+
+-- ---- one step over a tree -----------------------------------------------------
+
+-- The hyper-parameters of the leaf at path; traced ones override.
+local function hyper_for(own, path, t, traced)
+  local h = { t = t }
+  for k, v in pairs(own.hyper) do h[k] = value_of(v, t) end
+  for _, g in ipairs(own.groups) do
+    if path:find(g.match) then
+      for k, v in pairs(g) do
+        if k ~= "match" then h[k] = value_of(v, t) end
+      end
+    end
+  end
+  if traced then for k, v in pairs(traced) do h[k] = v end end
+  return h
+end
+
+-- Rules meet f64 scalars; what they return keeps the parameter's dtype.
+local function as(x, like)
+  if not sd.is_tensor(x) then
+    return sd.full(like.shape, x, { dtype = like.dtype })
+  end
+  return x.dtype == like.dtype and x or x:to(like.dtype)
+end
+
+local function update_all(own, params, grads, states, paths, t, traced)
+  local new, new_states = {}, {}
+  local cache = {}
+  for i, p in ipairs(params) do
+    local h = #own.groups == 0 and cache[1] or
+              hyper_for(own, paths[i], t, traced)
+    cache[1] = h
+    local s = {}
+    for k, v in pairs(states[i]) do s[k] = v end
+    local q = own.rule.update(p, grads[i], s, h)
+    if not sd.is_tensor(q) then
+      fail("%s: update returned a %s, not the new parameter",
+           own.rule.name, type(q))
+    end
+    if not core.same_shape(p, q) then
+      fail("%s: update made shape {%s} of parameter '%s' of shape {%s}",
+           own.rule.name, table.concat(q.shape, ", "), paths[i],
+           table.concat(p.shape, ", "))
+    end
+    new[i] = as(q, p)
+    for k, v in pairs(s) do
+      if states[i][k] ~= nil and sd.is_tensor(states[i][k]) then
+        s[k] = as(v, states[i][k])
+      end
+    end
+    new_states[i] = s
+  end
+  return new, new_states
+end
+
+local function start_state(own, params)
+  local states = {}
+  for i, p in ipairs(params) do
+    states[i] = own.rule.init and own.rule.init(p) or {}
+  end
+  return states
+end
+
+local function check_params(own, params, paths)
+  if #params == 0 then
+    fail("%s: the parameters hold no tensors", own.rule.name)
+  end
+  if not own.states then
+    own.states, own.paths = start_state(own, params), paths
+  elseif #own.states ~= #params then
+    fail("%s: %d parameters given, the state is for %d", own.rule.name,
+         #params, #own.states)
+  end
+end
+
+local function apply(own, tree, params, grads, paths)
+  check_params(own, params, paths)
+  local new, states = update_all(own, params, grads, own.states, paths,
+                                 own.t + 1)
+  local all = { table.unpack(new) }
+  for _, s in ipairs(states) do
+    for _, v in pairs(s) do
+      if sd.is_tensor(v) then all[#all + 1] = v end
+    end
+  end
+  return core.rebuild(tree, new), states, all
+end
+
+--- New parameters from gradients in the same form.
+---@param params any tree
+---@param grads any tree of the same form
+function optimizer:apply(params, grads)
+  local own = private[self]
+  if own.rule.step then
+    fail("%s: this rule needs the loss function: use opt:step",
+         own.rule.name)
+  end
+  local list, paths = core.leaves(params)
+  local g = core.leaves(grads, false)
+  if #g ~= #list then
+    fail("%s: %d gradients for %d parameters", own.rule.name, #g, #list)
+  end
+  local new, states, all = apply(own, params, list, g, paths)
+  core.eval(all)
+  own.states, own.t = states, own.t + 1
+  return new
+end
+
+--- One step down f(params, ...): new parameters, the loss before the step,
+--- then f's further results.
+function optimizer:step(f, params, ...)
+  local own = private[self]
+  if own.rule.step then return own.rule.step(self, f, params, ...) end
+  local out = table.pack(sd.value_and_grad(f)(params, ...))
+  local list, paths = core.leaves(params)
+  local new, states, all = apply(own, params, list,
+                                 (core.leaves(out[2], false)), paths)
+  all[#all + 1] = out[1]
+  core.eval(all)
+  own.states, own.t = states, own.t + 1
+  return new, out[1], table.unpack(out, 3, out.n)
+end
+
+--- The state as a tree: { t =, state = list over the parameters }.
+function optimizer:state()
+  local own = private[self]
+  return { t = sd.tensor(own.t, { dtype = "i64" }), states = own.states,
+           rule = own.rule.name }
+end
+
+--- Takes over a state that opt:state() gave.
+function optimizer:load(state)
+  local own = private[self]
+  if type(state) ~= "table" or state.rule ~= own.rule.name then
+    fail("%s: the state is of %s", own.rule.name,
+         type(state) == "table" and tostring(state.rule) or type(state))
+  end
+  own.states, own.t = state.states, state.t:item()
+  return self
+end
+
+-- ---- compiled steps ---------------------------------------------------------------
+
+-- The hyper-parameters that change from step to step.
+local function scheduled(own)
+  local names = { "t" }
+  for k, v in pairs(own.hyper) do
+    if callable(v) then names[#names + 1] = k end
+  end
+  table.sort(names)
+  return names
+end
+
+--- A function (params, ...) -> params, loss that replays the whole step,
+--- gradient and update, as one plan. The rule must not look at values; h.t
+--- and scheduled hyper-parameters are tensors inside.
+function optimizer:compile(f)
+  local own = private[self]
+  if own.rule.step then
+    fail("%s: a rule with its own step cannot be compiled", own.rule.name)
+  end
+  local grad = sd.value_and_grad(f)
+  local names = scheduled(own)
+  local plans = setmetatable({}, { __mode = "k" })
+  local jitted
+  local function fixed()
+    local parts = {}
+    for k, v in pairs(own.hyper) do
+      if not callable(v) then parts[#parts + 1] = k .. tostring(v) end
+    end
+    table.sort(parts)
+    return table.concat(parts, ";")
+  end
+  local made_for
+  local function build()
+    made_for = fixed()
+    jitted = sd.jit(function(params, states, scalars, ...)
+      local traced = {}
+      for i, name in ipairs(names) do traced[name] = scalars[i] end
+      local out = table.pack(grad(params, ...))
+      local list, paths = core.leaves(params)
+      local new, next_states = update_all(
+        own, list, (core.leaves(out[2], false)), states, paths, own.t + 1,
+        traced)
+      return core.rebuild(params, new), out[1], next_states,
+             table.unpack(out, 3, out.n)
+    end)
+  end
+  build()
+  local _ = plans
+  return function(params, ...)
+    if fixed() ~= made_for then build() end
+    local list, paths = core.leaves(params)
+    check_params(own, list, paths)
+    local scalars, t = {}, own.t + 1
+    for i, name in ipairs(names) do
+      local v = name == "t" and t or value_of(own.hyper[name], t)
+      scalars[i] = sd.tensor(v, { dtype = "f64" })
+    end
+    local out = table.pack(jitted(params, own.states, scalars, ...))
+    own.states, own.t = out[3], t
+    return out[1], out[2], table.unpack(out, 4, out.n)
+  end
+end
+
+-- ---- rules --------------------------------------------------------------------------
+
+local function check_groups(rule, groups)
+  for i, g in ipairs(groups) do
+    if type(g) ~= "table" or type(g.match) ~= "string" then
+      fail("%s: group %d has no match = pattern", rule.name, i)
+    end
+    for k, v in pairs(g) do
+      if k ~= "match" then check_hyper(rule, k, v) end
+    end
+  end
+  return groups
+end
+
+local function new(rule, options)
+  if options ~= nil and type(options) ~= "table" then
+    fail("%s: options must be a table, not %s", rule.name, type(options))
+  end
+  local own = { rule = rule, hyper = {}, groups = {}, t = 0 }
+  for k, v in pairs(rule.defaults) do own.hyper[k] = v end
+  for k, v in pairs(options or {}) do
+    if k == "groups" then
+      own.groups = check_groups(rule, v)
+    else
+      check_hyper(rule, k, v)
+      own.hyper[k] = v
+    end
+  end
+  local self = setmetatable({}, optimizer)
+  private[self] = own
+  return self
+end
+
+--- A rule of your own: a function from hyper-parameters to an optimizer.
+---
+--- ```lua
+--- local signs = sd.optim.rule{
+---   name = "signs", defaults = { lr = 0.01 },
+---   update = function(p, g, s, h) return p - h.lr * g:sign() end }
+--- local opt = signs{ lr = 0.1 }
+--- ```
+---@param rule table name, defaults, init(p) -> state, and update(p, g, s, h)
+---  -> new p or step(self, f, params, ...)
+function optim.rule(rule)
+  sd.check_options(rule, { "name", "defaults", "init", "update", "step",
+                           "doc" }, "rule")
+  if type(rule.update) ~= "function" and type(rule.step) ~= "function" then
+    fail "rule: needs an update or a step function"
+  end
+  rule.name, rule.defaults = rule.name or "rule", rule.defaults or {}
+  return function(options) return new(rule, options) end
+end
+
+for _, name in ipairs { "sgd", "adam" } do
+  require("saddle.optim." .. name)(optim)
+end
+
+return setmetatable(optim, { __index = function(_, key)
+  local known = {}
+  for k in pairs(optim) do known[#known + 1] = k end
+  local near = require "saddle.nearest" (tostring(key), known)
+  fail("sd.optim has no '%s'%s", tostring(key),
+       near and (" (did you mean '%s'?)"):format(near) or "")
+end })

@@ -1,0 +1,49 @@
+-- Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019), with
+-- AMSGrad (Reddi et al. 2018).
+--
+--   m <- b1 m + (1 - b1) g             v <- b2 v + (1 - b2) g^2
+--   w <- w - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+--
+-- t counts steps from 1. Adam adds weight_decay w to g; AdamW shrinks w by
+-- lr weight_decay instead.
+
+local sd = require "saddle.init"
+
+local function init(p)
+  return { m = sd.zeros_like(p), v = sd.zeros_like(p) }
+end
+
+local function update(p, g, s, h)
+  s.m = h.beta1 * s.m + (1 - h.beta1) * g
+  s.v = h.beta2 * s.v + (1 - h.beta2) * (g * g)
+  local v = s.v
+  if h.amsgrad then
+    s.most = s.most and sd.maximum(s.most, v) or v
+    v = s.most
+  end
+  local root = (1 - h.beta2 ^ h.t) ^ 0.5
+  return p - h.lr / (1 - h.beta1 ^ h.t) * s.m / (v:sqrt() / root + h.eps)
+end
+
+return function(optim)
+  optim.adam = optim.rule {
+    name = "adam",
+    defaults = { lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8,
+                 weight_decay = 0, amsgrad = false },
+    init = init,
+    update = function(p, g, s, h)
+      if h.weight_decay ~= 0 then g = g + h.weight_decay * p end
+      return update(p, g, s, h)
+    end,
+  }
+
+  optim.adamw = optim.rule {
+    name = "adamw",
+    defaults = { lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8,
+                 weight_decay = 0.01, amsgrad = false },
+    init = init,
+    update = function(p, g, s, h)
+      return update(p * (1 - h.lr * h.weight_decay), g, s, h)
+    end,
+  }
+end

@@ -1,0 +1,28 @@
+-- Gradient descent, with momentum as PyTorch's SGD has it: the heavy ball of
+-- Polyak (1964), or Nesterov's (1983) form of it.
+--
+--   v <- mu v + (1 - dampening) g      (the first v is g itself)
+--   w <- w - lr v                      nesterov: w <- w - lr (g + mu v)
+
+local sd = require "saddle.init"
+
+return function(optim)
+  optim.sgd = optim.rule {
+    name = "sgd",
+    defaults = { lr = 1e-3, momentum = 0, dampening = 0, weight_decay = 0,
+                 nesterov = false },
+    init = function(p) return { v = sd.zeros_like(p) } end,
+    update = function(p, g, s, h)
+      if h.weight_decay ~= 0 then g = g + h.weight_decay * p end
+      if h.momentum == 0 then return p - h.lr * g end
+      local keep = 1 - h.dampening
+      if h.dampening ~= 0 then
+        keep = type(h.t) == "number" and (h.t == 1 and 1 or keep) or
+               sd.where(sd.eq(h.t, 1), 1, keep)
+      end
+      s.v = h.momentum * s.v + keep * g
+      if h.nesterov then return p - h.lr * (g + h.momentum * s.v) end
+      return p - h.lr * s.v
+    end,
+  }
+end

@@ -1,0 +1,61 @@
+/*
+** Some eigenpairs of a symmetric operator by thick-restart Lanczos (Wu and
+** Simon 2000, SIAM J. Matrix Anal. Appl. 22, 602-616) with full
+** reorthogonalisation.
+*/
+#ifndef SD_EIGS_H
+#define SD_EIGS_H
+
+#include "curvature/operator.h"
+
+typedef enum SdEigsWhich {
+  SD_EIGS_LARGEST,   /* algebraic; values descend */
+  SD_EIGS_SMALLEST,  /* algebraic; values ascend */
+  SD_EIGS_MAGNITUDE, /* largest |value|; |values| descend */
+  SD_EIGS_BOTH       /* half from each end, one more from the upper end when
+                        k is odd; values descend */
+} SdEigsWhich;
+
+typedef struct SdEigsOptions {
+  int64_t k;
+  SdEigsWhich which;
+  double tol;       /* a pair has converged when its residual is at most tol
+                       times the norm of A; 0: 1e-10 for f64, 1e-5 for f32 */
+  int64_t max_iter; /* products for the iteration, at least k; 0: 10 n within
+                       1000 to 10000 */
+  int64_t subspace; /* vectors held; 0: 2 k + 30; at least k + 6, at most
+                       n */
+  int verify;       /* see below */
+  uint64_t seed;    /* of the fresh directions */
+} SdEigsOptions;
+
+typedef struct SdEigs {
+  int64_t k, n;
+  SdDtype dtype;
+  double *values;    /* k, Rayleigh quotients of the vectors */
+  void *vectors;     /* k x n, orthonormal rows */
+  double *residuals; /* k, |A v - lambda v|, from one product each */
+  double norm;       /* a lower bound of the norm of A, close to it */
+  int64_t iterations; /* products used, all told */
+  int64_t converged;  /* pairs whose residual is within tol */
+} SdEigs;
+
+/* start: n elements, not zero; NULL for a random one from the seed.  A start
+** vector near the wanted vectors saves products.
+**
+** A Krylov space of one start vector holds one vector of each eigenspace,
+** so that Lanczos sees copies of a multiple eigenvalue late or never, and
+** none of what a deficient start vector lacks.  With verify, the converged
+** pairs are locked and a random vector orthogonal to them is iterated until
+** an eigenvalue that should have been among them shows, which sends the
+** search on, or its absence is likely beyond 1 in 1000 (Kuczynski and
+** Wozniakowski 1992, theorem 4.2) or as many products have gone into this
+** as into the search.  Worth it for k > 1; well separated values cost some
+** ten products.
+**
+** A search that ends at max_iter is not an error: see converged. */
+SdStatus sd_eigs_run(const SdOperator *op, const void *start,
+                     const SdEigsOptions *o, SdEigs *out, SdError *err);
+void sd_eigs_free(SdEigs *e);
+
+#endif

@@ -1,0 +1,150 @@
+#include "curvature/quadrature.h"
+
+#include "base/memory.h"
+#include "curvature/lanczos.h"
+#include "curvature/vector.h"
+#include "kernels/lapack.h"
+
+#include <math.h>
+#include <string.h>
+
+SdStatus sd_quadrature_rule(int64_t steps, const double *alpha,
+                            const double *beta, double *nodes,
+                            double *weights, SdError *err) {
+  size_t m = (size_t)steps, bytes = (m * m + m) * sizeof(double);
+  double *z = sd_memory_alloc(bytes, err);
+  if (!z) return err->code;
+  double *off = z + m * m;
+  memcpy(nodes, alpha, m * sizeof *nodes);
+  if (m > 1) memcpy(off, beta, (m - 1) * sizeof *off);
+  SdStatus status =
+      sd_lapack_tridiagonal(steps, nodes, off, z, "quadrature", err);
+  for (size_t j = 0; j < m && status == SD_OK; j++) weights[j] = z[j] * z[j];
+  sd_memory_free(z, bytes);
+  return status;
+}
+
+/* Only cells within 9 sigma of a node receive anything. */
+void sd_quadrature_smooth(int64_t count, const double *nodes,
+                          const double *weights, double sigma,
+                          int64_t points, const double *grid,
+                          double *density) {
+  double h = points > 1 ? (grid[points - 1] - grid[0]) / (double)(points - 1)
+                        : 1;
+  double scale = 1 / (sigma * sqrt(2));
+  memset(density, 0, (size_t)points * sizeof *density);
+  for (int64_t j = 0; j < count; j++) {
+    double from = (nodes[j] - 9 * sigma - grid[0]) / h - 1;
+    double to = (nodes[j] + 9 * sigma - grid[0]) / h + 1;
+    int64_t i = from < 0 ? 0 : (int64_t)from;
+    int64_t end = to < (double)points ? (int64_t)to + 1 : points;
+    if (end > points) end = points;
+    if (i >= end) continue;
+    double below = erf((grid[i] - h / 2 - nodes[j]) * scale);
+    for (; i < end; i++) {
+      double above = erf((grid[i] + h / 2 - nodes[j]) * scale);
+      density[i] += weights[j] * (above - below) / (2 * h);
+      below = above;
+    }
+  }
+}
+
+/* ---- density -------------------------------------------------------------- */
+
+void sd_density_free(SdDensity *d) {
+  size_t points = (size_t)d->points * sizeof(double);
+  size_t nodes = (size_t)d->capacity * sizeof(double);
+  sd_memory_free(d->grid, points);
+  sd_memory_free(d->density, points);
+  sd_memory_free(d->nodes, nodes);
+  sd_memory_free(d->weights, nodes);
+  *d = (SdDensity){.points = 0};
+}
+
+static SdStatus density_new(SdDensity *d, int64_t points, int64_t capacity,
+                            SdError *err) {
+  size_t grid = (size_t)points * sizeof(double);
+  size_t nodes = (size_t)capacity * sizeof(double);
+  *d = (SdDensity){.points = points, .capacity = capacity};
+  if ((d->grid = sd_memory_alloc(grid, err)) &&
+      (d->density = sd_memory_alloc(grid, err)) &&
+      (d->nodes = sd_memory_alloc(nodes, err)) &&
+      (d->weights = sd_memory_alloc(nodes, err)))
+    return SD_OK;
+  return err->code;
+}
+
+/* Appends the rule of one probe. */
+static SdStatus add_probe(const SdOperator *op, const void *probe,
+                          const SdDensityOptions *o, SdDensity *d,
+                          SdError *err) {
+  SdLanczosOptions lo = {o->steps, o->reorthogonalize, 0};
+  SdLanczos l;
+  if (sd_lanczos_run(op, probe, &lo, &l, err) != SD_OK) return err->code;
+  SdStatus status =
+      sd_quadrature_rule(l.steps, l.alpha, l.beta, d->nodes + d->count,
+                         d->weights + d->count, err);
+  d->count += l.steps;
+  sd_lanczos_free(&l);
+  return status;
+}
+
+static double default_sigma(double low, double high, int64_t steps) {
+  double largest = fmax(fabs(low), fabs(high));
+  double sigma = (high - low) / (double)steps;
+  if (sigma >= 1e-3 * largest && sigma > 0) return sigma;
+  return largest > 0 ? 1e-3 * largest : 1e-3;
+}
+
+static void make_grid(SdDensity *d, const SdDensityOptions *o) {
+  double low = INFINITY, high = -INFINITY;
+  for (int64_t i = 0; i < d->count; i++) {
+    low = fmin(low, d->nodes[i]);
+    high = fmax(high, d->nodes[i]);
+  }
+  d->sigma = o->sigma > 0 ? o->sigma : default_sigma(low, high, o->steps);
+  low -= 4 * d->sigma;
+  high += 4 * d->sigma;
+  for (int64_t i = 0; i < d->points; i++)
+    d->grid[i] = low + (high - low) * (double)i / (double)(d->points - 1);
+}
+
+static SdStatus check(const SdDensityOptions *o, int64_t count,
+                      SdError *err) {
+  if (count < 1 || o->steps < 1 || o->points < 0 || o->points == 1 ||
+      !(o->sigma >= 0) || count > INT32_MAX || o->steps > INT32_MAX)
+    return sd_error_set(err, SD_EARGUMENT,
+                        "density: %lld probes, %lld steps, %lld points, "
+                        "sigma %g", (long long)count, (long long)o->steps,
+                        (long long)o->points, o->sigma);
+  return SD_OK;
+}
+
+static SdStatus run(const SdOperator *op, int64_t count, const void *probes,
+                    const SdDensityOptions *o, SdDensity *d, SdError *err) {
+  int64_t steps = o->reorthogonalize && o->steps > op->n ? op->n : o->steps;
+  if (density_new(d, o->points ? o->points : 1024, count * steps, err))
+    return err->code;
+  for (int64_t i = 0; i < count; i++)
+    if (add_probe(op, sd_vector_at(op->dtype, probes, i * op->n), o, d,
+                  err) != SD_OK)
+      return err->code;
+  /* Each probe counts for the same. */
+  for (int64_t i = 0; i < d->count; i++) d->weights[i] /= (double)count;
+  make_grid(d, o);
+  sd_quadrature_smooth(d->count, d->nodes, d->weights, d->sigma, d->points,
+                       d->grid, d->density);
+  return SD_OK;
+}
+
+SdStatus sd_density_run(const SdOperator *op, int64_t count,
+                        const void *probes, const SdDensityOptions *o,
+                        SdDensity *out, SdError *err) {
+  *out = (SdDensity){.points = 0};
+  if (sd_operator_check(op, "density", err) != SD_OK ||
+      check(o, count, err) != SD_OK)
+    return err->code;
+  SdStatus status = run(op, count, probes, o, out, err);
+  if (status != SD_OK) sd_density_free(out);
+  return status;
+}
