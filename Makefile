@@ -74,7 +74,7 @@ $(BUILD)/libsaddle.a: $(CORE_OBJ)
 	rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/saddle.so: $(LUA_OBJ) $(CORE_OBJ)
-	$(CC) $(LDFLAGS) -shared -o $@ $^ $(LIBS)
+	$(CC) $(LDFLAGS) -shared -Wl,-z,nodelete -o $@ $^ $(LIBS)
 
 $(BUILD)/obj/kernels/%.o: src/kernels/%.c
 	@mkdir -p $(@D)

@@ -9,6 +9,9 @@ local figure = require "saddle.plot.figure"
 ---@alias saddle.plot.Numbers number[] | userdata a list or a tensor
 ---@alias saddle.plot.Matrix number[][] | userdata rows or a 2-D tensor
 
+---@alias saddle.plot.Place "top right" | "top left" | "bottom right"
+---| "bottom left" | "outside" | "above" | "none"
+
 ---@class saddle.plot.Mark a dashed line across the figure
 ---@field at number
 ---@field name? string
@@ -25,8 +28,7 @@ local figure = require "saddle.plot.figure"
 ---@field logy? boolean
 ---@field xrange? number[] {from, to}
 ---@field yrange? number[] {from, to}
----@field legend? "top right" | "top left" | "bottom right" | "bottom left" | "outside" | "above" | "none"
----the emptiest corner unless told
+---@field legend? saddle.plot.Place the emptiest corner unless told
 ---@field hlines? number[] | saddle.plot.Mark[] thresholds across
 ---@field vlines? number[] | saddle.plot.Mark[] events
 
@@ -82,7 +84,7 @@ end
 ---@field labels? (string | number)[] a name beneath each bar
 ---@field logy? boolean
 ---@field yrange? number[]
----@field legend? string
+---@field legend? saddle.plot.Place
 ---@field hlines? number[] | saddle.plot.Mark[]
 
 --- Bars from zero, in groups when several lists of values are given.

@@ -325,6 +325,7 @@ return function(sd, methods, core)
   define("median", "x dim?",
     "Middle element (the lower of two); along dim: values, indices.",
     "r{5}\nr{2, 4}, 2", function(x, dim, o)
+      if x:numel() == 0 then fail "median: no elements" end
       if dim == nil then
         local v = sd.sort(x:reshape(-1))
         return v[(v:numel() + 1) // 2]

@@ -26,7 +26,7 @@ end
 --- local half = sd.tree.map(function(x) return x / 2 end, { a = sd.ones(2) })
 --- ```
 function tree.map(f, t, ...)
-  local lists = { core.leaves(t, false) }
+  local lists = { (core.leaves(t, false)) }
   for i = 1, select("#", ...) do
     lists[i + 1] = core.leaves((select(i, ...)), false)
   end

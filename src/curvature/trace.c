@@ -168,28 +168,26 @@ SdStatus sd_trace_hutchpp(const SdOperator *op, int64_t count,
 
 /* ---- XTrace --------------------------------------------------------------- */
 
-/* In the names of the paper: with Y = A Omega = Q R,
-**   h = Q^T A Q (rank x rank), t = Q^T A Omega, w = Q^T Omega
-** (both rank x count), and s_i the unit vector for which Q (1 - s_i s_i^T) Q^T
-** projects on the range of all products but the i-th. */
+/* In the names of the paper: with Y = A Omega = Q R, h = Q^T A Q (rank x
+** rank), w = Q^T Omega (rank x count), and s_i the unit vector for which
+** Q (1 - s_i s_i^T) Q^T projects on the range of all products but the i-th. */
 typedef struct XTrace {
   Sketch *k;
-  double *h, *t, *w, *si, *g;
+  double *h, *w, *si, *g, *samples;
 } XTrace;
 
 static SdStatus xtrace_products(XTrace *x, SdError *err) {
   Sketch *k = x->k;
-  SdDtype d = k->op->dtype;
-  int64_t c = k->count, n = k->op->n;
+  int64_t c = k->count;
   for (int64_t j = 0; j < k->rank; j++) {
-    void *z = work_row(k, 0), *q = sd_basis_row(&k->q, j);
-    if (product(k->op, q, z, k->t, err) != SD_OK) return err->code;
+    void *z = work_row(k, 0);
+    if (product(k->op, sd_basis_row(&k->q, j), z, k->t, err) != SD_OK)
+      return err->code;
     sd_basis_dots(&k->q, k->rank, z, x->h + j * c);
-    for (int64_t i = 0; i < c; i++) {
-      const void *omega = probe(k->op, k->probes, i);
-      x->t[j * c + i] = sd_vector_dot(d, n, z, omega);
-      x->w[j * c + i] = sd_vector_dot(d, n, q, omega);
-    }
+  }
+  for (int64_t i = 0; i < c; i++) {
+    sd_basis_dots(&k->q, k->rank, probe(k->op, k->probes, i), x->g);
+    for (int64_t j = 0; j < k->rank; j++) x->w[j * c + i] = x->g[j];
   }
   return SD_OK;
 }
@@ -208,8 +206,10 @@ static void left_out(const XTrace *x, int64_t i) {
     for (int64_t b = i; b < a; b++) v -= k->r[b * c + a] * x->si[b];
     x->si[a] = v / k->r[a * c + a];
     norm = hypot(norm, x->si[a]);
+    if (norm < 1e100 && a < c - 1) continue;
+    for (int64_t b = i; b <= a; b++) x->si[b] /= norm;
+    norm = 1;
   }
-  for (int64_t a = i; a < c; a++) x->si[a] /= norm;
 }
 
 /* a^T h b */
@@ -222,7 +222,8 @@ static double form(const XTrace *x, const double *a, const double *b) {
 }
 
 /* The estimate that leaves probe i out of the range and tests it there:
-** tr(h) - s^T h s + u^T A u, u = omega - Q g, g = (1 - s s^T) w. */
+** tr(h) - s^T h s + u^T A u, u = omega - Q g, g = (1 - s s^T) w; Q^T A omega is
+** column i of R. */
 static double xtrace_sample(const XTrace *x, int64_t i) {
   const Sketch *k = x->k;
   int64_t c = k->count;
@@ -232,23 +233,21 @@ static double xtrace_sample(const XTrace *x, int64_t i) {
   for (int64_t a = 0; a < k->rank; a++) {
     x->g[a] = x->w[a * c + i] - along * x->si[a];
     trace += x->h[a * c + a];
-    test += x->w[a * c + i] * k->r[a * c + i]; /* omega^T A omega */
-    test -= 2 * x->g[a] * x->t[a * c + i];
+    /* omega^T A omega - 2 g^T Q^T A omega */
+    test += (x->w[a * c + i] - 2 * x->g[a]) * k->r[a * c + i];
   }
   return trace - form(x, x->si, x->si) + test + form(x, x->g, x->g);
 }
 
 static SdStatus xtrace(Sketch *k, SdError *err) {
   size_t c = (size_t)k->count;
-  double *m = k->small;
-  XTrace x = {k, m, m + c * c, m + 2 * c * c, m + 3 * c * c,
-              m + 3 * c * c + c};
-  double *samples = x.g + c;
-  if (sketch_build(k, samples, err) != SD_OK ||
+  double *h = k->small, *w = h + c * c, *si = w + c * c;
+  XTrace x = {k, h, w, si, si + c, si + 2 * c};
+  if (sketch_build(k, x.g, err) != SD_OK ||
       xtrace_products(&x, err) != SD_OK)
     return err->code;
-  for (int64_t i = 0; i < k->count; i++) samples[i] = xtrace_sample(&x, i);
-  summarise(k->t, 0, k->count, samples);
+  for (int64_t i = 0; i < k->count; i++) x.samples[i] = xtrace_sample(&x, i);
+  summarise(k->t, 0, k->count, x.samples);
   return SD_OK;
 }
 
@@ -259,7 +258,7 @@ SdStatus sd_trace_xtrace(const SdOperator *op, int64_t count,
   if (check(op, count, 1, err) != SD_OK) return err->code;
   Sketch k = {.op = op, .probes = probes, .t = out, .count = count};
   size_t c = (size_t)count;
-  SdStatus status = sketch_new(&k, 3 * c * c + 3 * c, err);
+  SdStatus status = sketch_new(&k, 2 * c * c + 3 * c, err);
   if (status == SD_OK) status = xtrace(&k, err);
   sketch_free(&k);
   return status;

@@ -307,7 +307,7 @@ local function bin_count(lists, low, high)
   local n = #values
   local spread = data.quantile(values, 0.75) - data.quantile(values, 0.25)
   local width = 2 * spread * n ^ (-1 / 3)
-  if not (width > 0) then return math.ceil(math.log(n, 2)) + 1 end
+  if width <= 0 then return math.ceil(math.log(n, 2)) + 1 end
   return math.max(5, math.min(100, math.ceil((high - low) / width)))
 end
 
@@ -316,7 +316,8 @@ local function bin_edges(what, bins, lists)
     local edges = data.list(bins, what .. ": bins")
     if #edges < 2 then fail("%s: bins needs two edges or more", what) end
     for i = 2, #edges do
-      if not (edges[i] > edges[i - 1]) then
+      local step = edges[i] - edges[i - 1]
+      if step ~= step or step <= 0 then
         fail("%s: the edges in bins must increase", what)
       end
     end

@@ -120,7 +120,8 @@ end
 
 local function increasing(what, name, xs)
   for i = 2, #xs do
-    if not (xs[i] > xs[i - 1]) then
+    local step = xs[i] - xs[i - 1]
+    if not data.is_finite(step) or step <= 0 then
       fail("%s: %s must increase from entry to entry", what, name)
     end
   end

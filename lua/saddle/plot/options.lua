@@ -3,40 +3,7 @@
 -- an error that says which was expected.
 
 local fail = require "saddle.fail"
-
-local function row_after(previous, a, b, i)
-  local row = { [0] = i }
-  for j = 1, #b do
-    local same = a:byte(i) == b:byte(j) and 0 or 1
-    row[j] = math.min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + same)
-  end
-  return row
-end
-
--- Levenshtein's distance, one row at a time.
-local function distance(a, b)
-  local row = {}
-  for j = 0, #b do row[j] = j end
-  for i = 1, #a do row = row_after(row, a, b, i) end
-  return row[#b]
-end
-
---- The known name nearest to a given one; names in alphabetical order win
---- ties.
----@param name string
----@param known table<string, any> the known names are its keys
----@return string? nearest nil when nothing is near
-local function nearest(name, known)
-  local best, least
-  local names = {}
-  for candidate in pairs(known) do names[#names + 1] = candidate end
-  table.sort(names)
-  for _, candidate in ipairs(names) do
-    local d = distance(name:lower(), candidate:lower())
-    if not least or d < least then best, least = candidate, d end
-  end
-  return least and least <= math.max(2, #name // 2) and best or nil
-end
+local nearest = require "saddle.nearest"
 
 local function is_range(v)
   return type(v) == "table" and #v == 2 and type(v[1]) == "number"
@@ -84,7 +51,9 @@ local function show(value)
 end
 
 local function unknown(what, name, known)
-  local near = nearest(tostring(name), known)
+  local names = {}
+  for candidate in pairs(known) do names[#names + 1] = candidate end
+  local near = nearest(tostring(name), names)
   local hint = near and ('; did you mean "%s"?'):format(near) or ""
   fail('%s: unknown option "%s"%s', what, tostring(name), hint)
 end
@@ -119,4 +88,4 @@ local function merge(...)
   return all
 end
 
-return { check = check, merge = merge, nearest = nearest }
+return { check = check, merge = merge }

@@ -36,8 +36,11 @@ end
 ---@param n? integer about how many, 5 unless told
 ---@return { at: number, label: string }[]
 local function linear(low, high, n)
-  if not (high > low) then return { { at = low, label = label(low) } } end
-  local step, found = nice_step(high - low, n or 5), {}
+  local span = high - low
+  if span ~= span or span <= 0 then
+    return { { at = low, label = label(low) } }
+  end
+  local step, found = nice_step(span, n or 5), {}
   local first = math.ceil(low / step - 1e-9)
   local last = math.floor(high / step + 1e-9)
   for i = first, last do

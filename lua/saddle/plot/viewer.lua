@@ -61,17 +61,17 @@ function saddleSurface(host, data) {
 
   // Shaders: colour by height, light from above the viewer's left shoulder.
   const VERTEX = `
-    attribute vec3 at, slope; uniform mat4 view; uniform float flat, size;
+    attribute vec3 at, slope; uniform mat4 view; uniform float lying, size;
     varying float height; varying vec3 n;
     void main() {
       height = (at.z - (${LOW.toFixed(3)})) / ${(HIGH - LOW).toFixed(3)};
-      n = slope; vec3 p = at; if (flat > 0.5) p.z = ${FLOOR.toFixed(3)};
+      n = slope; vec3 p = at; if (lying > 0.5) p.z = ${FLOOR.toFixed(3)};
       gl_Position = view * vec4(p, 1.0); gl_PointSize = size;
     }`;
   const FRAGMENT = `#extension GL_OES_standard_derivatives : enable
     precision highp float;
     uniform sampler2D map; uniform vec3 light, eye, ink;
-    uniform float flat, size, low, step;
+    uniform float lying, size, low, gap;
     varying float height; varying vec3 n;
     void main() {
       if (size > 0.0) {
@@ -79,10 +79,10 @@ function saddleSurface(host, data) {
         gl_FragColor = vec4(ink, 1.0); return;
       }
       vec3 c = texture2D(map, vec2(clamp(height, 0.0, 1.0), 0.5)).rgb;
-      float level = (height + low) / step, width = max(fwidth(level), 1e-6);
+      float level = (height + low) / gap, width = max(fwidth(level), 1e-6);
       float line = 1.0 - smoothstep(0.6, 1.6,
         abs(fract(level + 0.5) - 0.5) / width);
-      if (flat > 0.5) {
+      if (lying > 0.5) {
         gl_FragColor = vec4(c, 1.0) * max(line, 0.12); return;
       }
       vec3 m = normalize(n); if (dot(m, eye) < 0.0) m = -m;
@@ -117,7 +117,7 @@ function saddleSurface(host, data) {
     gl.texParameteri(gl.TEXTURE_2D, gl["TEXTURE_" + name], gl[value]);
   gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
   const span = range[1] - range[0];
-  set("step", data.step / span);
+  set("gap", data.step / span);
   set("low", range[0] / span);
   gl.enable(gl.DEPTH_TEST);
   gl.enable(gl.BLEND);
@@ -127,10 +127,10 @@ function saddleSurface(host, data) {
   function camera() {
     const c = Math.cos(turn), s = Math.sin(turn);
     const u = Math.cos(tilt), v = Math.sin(tilt);
-    const wide = canvas.width / canvas.height, f = 2.75 * zoom;
+    const wide = canvas.width / canvas.height, f = 3 * zoom;
     const fx = f / Math.max(wide, 1.15), fy = fx * wide;
     return { rows: [
-      [fx * c, -fx * s, 0, 0], [fy * v * s, fy * v * c, fy * u, 0.08 * fy],
+      [fx * c, -fx * s, 0, 0], [fy * v * s, fy * v * c, fy * u, 0.2 * fy],
       [1.2 * u * s, 1.2 * u * c, -1.2 * v, FAR - 3],
       [u * s, u * c, -v, FAR]], away: [u * s, u * c, -v] };
   }
@@ -153,13 +153,13 @@ function saddleSurface(host, data) {
       g.moveTo(p[0], p[1]); g.lineTo(q[0], q[1]); g.stroke();
       g.globalAlpha = 1;
     }
-    const middle = at(0, 0, FLOOR);
-    function label(text, p, away, bold) { // pushed outwards from the middle
-      const dx = p[0] - middle[0], dy = p[1] - middle[1];
-      const far = Math.hypot(dx, dy) || 1;
-      g.fillStyle = style.color; g.font = (bold ? "600 13px" : "12px") +
-        " system-ui, sans-serif";
+    // A text beyond p, on the way there from q.
+    function label(text, p, q, away, bold) {
+      const dx = p[0] - q[0], dy = p[1] - q[1], far = Math.hypot(dx, dy) || 1;
+      g.fillStyle = style.color;
+      g.font = (bold ? "600 13px" : "12px") + " system-ui, sans-serif";
       g.textAlign = "center"; g.textBaseline = "middle";
+      away += bold ? g.measureText(text).width / 2 * Math.abs(dx) / far : 0;
       g.fillText(text, p[0] + away * dx / far, p[1] + away * dy / far);
     }
     // The near sides, seen from the camera, carry the ticks of x and y.
@@ -174,14 +174,15 @@ function saddleSurface(host, data) {
     });
     for (const t of data.xticks) {
       line(at(px(t.at), -1, FLOOR), at(px(t.at), 1, FLOOR), 0.15);
-      label(t.label, at(px(t.at), nearY, FLOOR), 16);
+      label(t.label, at(px(t.at), nearY, FLOOR), at(px(t.at), 0, FLOOR), 16);
     }
     for (const t of data.yticks) {
       line(at(-1, py(t.at), FLOOR), at(1, py(t.at), FLOOR), 0.15);
-      label(t.label, at(nearX, py(t.at), FLOOR), 16);
+      label(t.label, at(nearX, py(t.at), FLOOR), at(0, py(t.at), FLOOR), 16);
     }
-    label(data.xlabel, at(0, nearY, FLOOR), 42, true);
-    label(data.ylabel, at(nearX, 0, FLOOR), 42, true);
+    const middle = at(0, 0, FLOOR);
+    label(data.xlabel, at(0, nearY, FLOOR), middle, 36, true);
+    label(data.ylabel, at(nearX, 0, FLOOR), middle, 36, true);
     // Heights stand on the leftmost corner; far walls get their grid.
     const post = corners.reduce((a, b) =>
       at(...a, FLOOR)[0] < at(...b, FLOOR)[0] ? a : b);
@@ -202,7 +203,7 @@ function saddleSurface(host, data) {
     g.fillText(data.zlabel, top[0], top[1] - 16);
   }
 
-  function drawPart(part, flat, size) {
+  function drawPart(part, lying, size) {
     if (!part.count) return;
     gl.bindBuffer(gl.ARRAY_BUFFER, part.buffer);
     ["at", "slope"].forEach((name, k) => {
@@ -210,7 +211,7 @@ function saddleSurface(host, data) {
       gl.enableVertexAttribArray(where);
       gl.vertexAttribPointer(where, 3, gl.FLOAT, false, 24, 12 * k);
     });
-    set("flat", flat);
+    set("lying", lying);
     set("size", size);
     gl.drawArrays(size ? gl.POINTS : gl.TRIANGLES, 0, part.count);
   }

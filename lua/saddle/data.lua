@@ -1,0 +1,2 @@
+local data={digits=require"saddle.data.digits"}
+return data

@@ -1,0 +1,321 @@
+-- Random graphs computed as the engine likes, against one node at a time;
+-- and the same bits for any number of threads.
+
+local here = debug.getinfo(1, "S").source:match "^@(.*)[/\\]" or "."
+package.path = here .. "/?.lua;" .. package.path
+local common = require "common"
+local sd, core, tap = common.sd, common.core, common.tap
+local unpack = table.unpack
+
+local extents = { 1, 2, 3, 5, 7, 16, 31, 64, 100, 255, 256, 257, 1000 }
+local most_elements = 20000
+
+-- math.random is seeded anew for each graph, so that building it twice
+-- gives the same graph.
+local function pick(list) return list[math.random(#list)] end
+local function chance(p) return math.random() < p end
+
+local function random_shape()
+  local shape, n = {}, 1
+  for d = 1, math.random(0, 3) do
+    local e = pick(extents)
+    if n * e > most_elements then e = pick { 1, 2, 3 } end
+    shape[d], n = e, n * e
+  end
+  return shape
+end
+
+-- A shape that broadcasts to this one.
+local function narrower(shape)
+  local out = {}
+  local first = chance(0.3) and math.random(1, #shape + 1) or 1
+  for d = first, #shape do
+    out[#out + 1] = chance(0.3) and 1 or shape[d]
+  end
+  return out
+end
+
+local function random_dims(x)
+  local dims = {}
+  for d = 1, x.ndim do if chance(0.5) then dims[#dims + 1] = d end end
+  if #dims == 0 then dims[1] = math.random(x.ndim) end
+  return dims
+end
+
+-- ---- leaves -----------------------------------------------------------------
+
+local function leaf(shape, kind)
+  if kind == "bool" then
+    return sd.rand(shape, { dtype = "f64" }):gt(0.4)
+  elseif kind == "i64" then
+    return sd.randint(-9, 9, shape)
+  end
+  return sd.randn(shape, { dtype = kind })
+end
+
+-- The same values in another layout.
+local function relayed(x)
+  if x.ndim >= 2 and chance(0.3) then
+    local i, j = math.random(x.ndim), math.random(x.ndim)
+    return sd.eval(sd.stack({ x:transpose(i, j) }, 1))[1]:transpose(i, j)
+  elseif x.ndim > 0 and chance(0.2) then
+    return sd.eval(sd.stack({ x, x }, -1)):narrow(-1, 1, 1):squeeze(-1)
+  end
+  return x
+end
+
+local function leaves(shape, wide)
+  local list = {}
+  for _, kind in ipairs { "f64", "f64", "f64", "i64", "bool",
+                          wide and "f64" or "f32" } do
+    local x = leaf(narrower(shape), kind)
+    sd.eval(x)
+    list[#list + 1] = relayed(x)
+  end
+  return list
+end
+
+-- ---- nodes --------------------------------------------------------------------
+
+local function float(x)
+  return common.is_float(x) and x or x:to "f64"
+end
+
+local unary = {
+  function(x) return float(x):sin() end,
+  function(x) return float(x):tanh() end,
+  function(x) return float(x):sigmoid() end,
+  function(x) return -float(x) end,
+  function(x) return float(x):abs() end,
+  function(x) return float(x):square():clamp(-4, 4) end,
+  function(x) return float(x):relu() end,
+  function(x) return float(x):abs():sqrt() end,
+  function(x) return float(x) * 0.5 + 0.25 end,
+  function(x) return 2 - float(x) end,
+  function(x) return float(x):clamp(-1, 1) end,
+  function(x) return float(x):square():neg():exp() end,
+  function(x) return 1 / (float(x):square() + 1) end,
+  function(x) return float(x):gelu() end,
+}
+local binary = {
+  function(x, y) return float(x) + y end,
+  function(x, y) return float(x) - y end,
+  function(x, y) return float(x) * float(y):clamp(-2, 2) end,
+  function(x, y) return float(x) / (float(y):abs() + 1) end,
+  function(x, y) return float(x):maximum(y) end,
+  function(x, y) return float(x):minimum(y) end,
+  function(x, y) return float(x) * 0.9 + float(y) * 0.1 end,
+  function(x, y) return float(x):atan2(float(y):abs() + 1) end,
+}
+local integer = {
+  function(x, y) return x:to "i64" + y:to "i64" end,
+  function(x, y) return x:to "i64" * 3 - y:to "i64" end,
+  function(x) return x:to "i64" % 5 end,
+  function(x) return x:to "i64" // 3 end,
+  function(x) return x:to "i32":to "i64" end,
+  function(x) return x:to "bool" end,
+}
+local logic = {
+  function(x, y) return x:lt(y) end,
+  function(x, y) return x:ge(y) end,
+  function(x, y) return x:logical_and(y) end,
+  function(x, y) return x:logical_or(y) end,
+  function(x) return x:logical_not() end,
+  function(x, y) return x:eq(y) end,
+}
+
+local function reduce(x, keep)
+  local dims = x.ndim > 0 and random_dims(x) or nil
+  local o = { keepdim = keep }
+  if x.dtype == "bool" then return sd[pick { "any", "all" }](x, dims, o) end
+  if x:numel() == 0 then return x:sum(dims, o) end
+  local name = pick { "sum", "mean", "amax", "amin", "any", "all" }
+  if name == "mean" then return float(x):mean(dims, o) end
+  if name == "sum" and common.is_float(x) then
+    return (x / 16):sum(dims, o)
+  end
+  return sd[name](x, dims, o)
+end
+
+local views = {
+  function(x)
+    if x.ndim < 2 then return x end
+    local i = math.random(x.ndim - 1)
+    return (x:transpose(i, x.ndim) * 1):transpose(i, x.ndim)
+  end,
+  function(x) return x.ndim > 0 and x:flip(math.random(x.ndim)) or x end,
+  function(x) return (x:reshape(-1) + 0):reshape(x.shape) end,
+  function(x)
+    if x.ndim == 0 then return x end
+    local d = math.random(x.ndim)
+    if x:size(d) < 2 then return x end
+    local k = x:size(d) // 2
+    return sd.cat({ x:narrow(d, k + 1, x:size(d) - k), x:narrow(d, 1, k) }, d)
+  end,
+  function(x)
+    if x.ndim < 2 or x:size(1) * x:size(-1) > 40000 then return x end
+    x = float(x)
+    local y = x:clamp(-1, 1)
+    return y:matmul(y:T()):matmul(x) / (x:size(-1) * x:size(-2))
+  end,
+  function(x) return x.ndim > 0 and (float(x) / 8):cumsum(-1) or x end,
+  function(x) return x.ndim > 0 and float(x):softmax(-1) or x end,
+  function(x)
+    if x.ndim == 0 then return x end
+    return x:index_select(1, sd.arange(1, x:size(1)))
+  end,
+}
+
+local function numeric(x) return x.dtype == "bool" and x:to "i64" or x end
+
+local function step(pool, shape)
+  local x, y, z = pick(pool), pick(pool), pick(pool)
+  local p = math.random()
+  if p < 0.3 then return pick(unary)(x) end
+  if p < 0.6 then return pick(binary)(numeric(x), numeric(y)) end
+  if p < 0.65 then return pick(integer)(pool.int(), pool.int()) end
+  if p < 0.7 then return pick(logic)(pool.sure(), pool.sure()) end
+  if p < 0.8 then return sd.where(pool.bool(), numeric(y), numeric(z)) end
+  if p < 0.9 then return reduce(x, true) end
+  if p < 0.93 and shape then return x:expand(shape) end
+  return pick(views)(numeric(x))
+end
+
+-- Several roots over one pool of nodes. Booleans and integers come from
+-- leaves of their kind alone, so that rounding cannot flip them.
+local function build(given, shape, nodes)
+  local pool = { unpack(given) }
+  local ints, bools = { given[4], given[5] }, { given[5] }
+  function pool.int() return pick(ints) end
+  function pool.bool() return pick(bools) end
+  function pool.sure() return chance(0.5) and pick(ints) or pick(bools) end
+  for _ = 1, nodes do
+    local x = step(pool, shape)
+    pool[#pool + 1] = x
+  end
+  for _ = 1, 3 do
+    ints[#ints + 1] = pick(integer)(pool.int(), pool.int())
+    bools[#bools + 1] = pick(logic)(pool.sure(), pool.sure())
+  end
+  local roots = { ints[#ints], bools[#bools] }
+  for i = 1, math.random(1, 3) do
+    local x = pool[#pool - math.random(0, math.min(nodes - 1, 4))]
+    roots[#roots + 1] = chance(0.4) and reduce(x, false) or x
+    if i == 1 then roots[#roots + 1] = pool[#pool] end
+  end
+  return roots
+end
+
+local function has_f32(list)
+  for _, x in ipairs(list) do if x.dtype == "f32" then return true end end
+  return false
+end
+
+-- The largest difference, relative to the largest magnitude.
+local function distance(a, b)
+  if not common.same_shape(a, b) or a.dtype ~= b.dtype then
+    return math.huge
+  end
+  if a:numel() == 0 then return 0 end
+  if a.dtype == "bool" then return a:ne(b):any():item() and 1 or 0 end
+  if a:numel() < 300 then return common.distance(a, b) end
+  local same = a:eq(b):logical_or(a:ne(a):logical_and(b:ne(b)))
+  if same:all():item() then return 0 end
+  if not common.is_float(a) then return 1 end
+  local scale = math.max(1, b:abs():amax():item())
+  local d = sd.where(same, 0, (a - b):abs()):amax():item() / scale
+  return d == d and d or math.huge
+end
+
+local function describe(list)
+  local parts = {}
+  for i, x in ipairs(list) do
+    parts[i] = x.dtype .. "{" .. table.concat(x.shape, ",") .. "}"
+  end
+  return table.concat(parts, " ")
+end
+
+local function compare(seed, nodes)
+  math.randomseed(seed)
+  sd.seed(seed)
+  local wide = seed % 3 > 0
+  local shape = random_shape()
+  local given = leaves(shape, wide)
+  local again = math.random(1 << 30)
+  local function run(unfused)
+    math.randomseed(again)
+    core.unfused(unfused)
+    local good, roots = pcall(function()
+      return sd.eval(build(given, shape, nodes))
+    end)
+    core.unfused(false)
+    if not good then error(roots, 0) end
+    return roots
+  end
+  local good, most, where = pcall(function()
+    local plain, fused = run(true), run(false)
+    local most, at = 0, 1
+    for i = 1, #plain do
+      local d = distance(fused[i], plain[i])
+      local allowed = has_f32(given) and 1e-5 or 1e-12
+      if not common.is_float(plain[i]) then allowed = 1e-300 end
+      if d / allowed > most then most, at = d / allowed, i end
+    end
+    return most, "root " .. at .. " of " .. describe(plain)
+  end)
+  local name = ("random graph %d over shape {%s}, %d nodes"):format(
+    seed, table.concat(shape, ","), nodes)
+  if good and most <= 1 then return tap.ok(true, name) end
+  tap.ok(false, name .. ": " .. (good and ("%g times the tolerance at %s")
+                                 :format(most, where) or tostring(most)))
+end
+
+local only = arg and tonumber(arg[1])
+for seed = only or 1, only or 400 do
+  compare(seed, ({ 3, 8, 15, 40 })[seed % 4 + 1])
+end
+
+-- ---- threads ------------------------------------------------------------------
+
+local shapes = { { 700000 }, { 1000, 700 }, { 3, 200000 }, { 200000, 3 },
+                 { 60, 100, 100 }, { 1, 300001 }, { 257, 1025 } }
+local work = {
+  { "an elementwise chain", function(x, y)
+    return (x * 0.9 + y):sin() * y - x:exp():clamp(0, 3)
+  end },
+  { "a sum of all", function(x, y) return (x * y):sum() end },
+  { "a mean of the last dim", function(x, y) return (x - y):mean(-1) end },
+  { "a sum of the first dim", function(x, y)
+    return (x * y + 1):sum(1)
+  end },
+  { "a sum of a middle dim", function(x, y)
+    return x.ndim > 2 and (x * y):sum(2) or x:amax(1)
+  end },
+  { "a softmax", function(x) return x:softmax(-1) end },
+  { "a variance", function(x) return x:var() end },
+  { "a running sum", function(x) return x:cumsum(-1) end },
+  { "a sort", function(x) return (sd.sort(x, -1)) end },
+  { "random numbers", function(x)
+    sd.seed(3)
+    return sd.randn(x.shape)
+  end },
+}
+local threads = sd.threads()
+for _, shape in ipairs(shapes) do
+  sd.seed(9)
+  for _, dtype in ipairs { "f32", "f64" } do
+    local x = sd.randn(shape, { dtype = dtype })
+    local y = sd.randn(shape, { dtype = dtype })
+    sd.eval(x, y)
+    for _, w in ipairs(work) do
+      sd.threads(1)
+      local a = sd.eval(w[2](x, y))
+      sd.threads(2)
+      local b = sd.eval(w[2](x, y))
+      tap.ok(a:eq(b):all():item(), ("%s of %s {%s}: the same bits on 1 and " ..
+             "2 threads"):format(w[1], dtype, table.concat(shape, ",")))
+    end
+  end
+end
+sd.threads(threads)
+tap.done()
