@@ -128,6 +128,7 @@ typedef struct Minres {
   double oldeps, delta, gamma;      /* the column of R just made */
   double phi, phibar;               /* right side, residual */
   double anorm2;                    /* squared Frobenius norm of T */
+  double least, phibar_then;        /* the least |A r| / (|A| |r|) so far */
 } Minres;
 
 /* y = A v - beta v_old - alfa v */
@@ -143,8 +144,21 @@ static SdStatus minres_lanczos(Solve *s, Minres *m, const void *old,
   return isfinite(m->anorm2) ? SD_OK : not_finite(s, err);
 }
 
-/* The next reflection; 0 when the residual is already at its least: A r
-** vanishes beside |A| |r|, or the last diagonal entry of R does. */
+/* Whether r is a least-squares residual: A r vanishes beside |A| |r|.  Of an
+** inconsistent system that ratio falls to about the square root of rounding
+** and then rises again while the residual stays, as x goes off along the null
+** space (Choi, Paige and Saunders 2011). */
+static int is_least(const Solve *s, Minres *m, double ratio) {
+  double tiny = sd_lanczos_rounding(s->op->dtype);
+  if (ratio < m->least) {
+    m->least = ratio;
+    m->phibar_then = m->phibar;
+  }
+  return ratio <= tiny || (m->least <= sqrt(tiny) && ratio > 30 * m->least &&
+                           m->phibar > .99 * m->phibar_then);
+}
+
+/* The next reflection; 0 when the residual is already at its least. */
 static int minres_reflect(const Solve *s, Minres *m) {
   double anorm = sqrt(m->anorm2), tiny = sd_lanczos_rounding(s->op->dtype);
   double gbar = m->sn * m->dbar - m->cs * m->alfa;
@@ -153,8 +167,8 @@ static int minres_reflect(const Solve *s, Minres *m) {
   m->epsln = m->sn * m->beta;
   m->dbar = -m->cs * m->beta;
   m->gamma = hypot(gbar, m->beta);
-  if (hypot(gbar, m->dbar) <= s->o.tol * anorm) return 0;
   if (m->gamma <= tiny * anorm) return 0;
+  if (is_least(s, m, hypot(gbar, m->dbar) / anorm)) return 0;
   m->cs = gbar / m->gamma;
   m->sn = m->beta / m->gamma;
   m->phi = m->cs * m->phibar;
@@ -181,7 +195,7 @@ static void minres_update(const Solve *s, const Minres *m, const void *v,
 static SdStatus minres_cycle(Solve *s, SdError *err) {
   void *v = s->work[0], *old = s->work[1], *y = s->work[2];
   void *w1 = s->work[3], *w2 = s->work[4];
-  Minres m = {.cs = -1, .phibar = s->out->residual};
+  Minres m = {.cs = -1, .phibar = s->out->residual, .least = INFINITY};
   scale(s, 1 / m.phibar, v);
   clear(s, old);
   clear(s, w1);

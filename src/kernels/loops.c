@@ -27,6 +27,18 @@ SdFoldRowsFn sd_fold_rows(SdDtype d, SdFold fold) {
   return arith[d]->rows[fold];
 }
 
+const char *sd_loop_vectors(void) {
+#if defined(__AVX512F__)
+  return "AVX-512";
+#elif defined(__AVX2__)
+  return "AVX2";
+#elif defined(__ARM_NEON)
+  return "NEON";
+#else
+  return "none";
+#endif
+}
+
 /* ---- accumulators --------------------------------------------------------- */
 
 SdAccumulator sd_fold_identity(SdDtype d, SdFold fold) {

@@ -97,6 +97,9 @@ SdLoopFn sd_loop_cast(SdDtype from, SdDtype to);
 SdLoopFn sd_loop_vs(SdDtype d, SdLoop loop);
 SdLoopFn sd_loop_sv(SdDtype d, SdLoop loop);
 
+/* The vector unit the loops were compiled for. */
+const char *sd_loop_vectors(void);
+
 /* ---- folds: reductions within a block ------------------------------- */
 
 typedef enum SdFold {

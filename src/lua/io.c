@@ -9,6 +9,10 @@
 #include "io/npy.h"
 #include "io/npz.h"
 
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
 #define NPZ "saddle.npz"
 
 /* ---- one array ---------------------------------------------------------- */
@@ -48,7 +52,6 @@ static int core_write_npy(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   SdNode *x = sd_lua_check_tensor(L, 2, "write_npy");
   sd_lua_eval(L, &x, 1);
-  x = sd_node_resolve(x);
   if (sd_npy_write(path, x->value, &err) != SD_OK)
     return sd_lua_raise(L, &err);
   return 0;
@@ -111,8 +114,7 @@ static SdStatus write_members(const char *path, const char *const *names,
   SdNpzWriter *w;
   if (sd_npz_begin(path, &w, err) != SD_OK) return err->code;
   for (int i = 0; i < n; i++) {
-    const SdArray *a = sd_node_resolve(nodes[i])->value;
-    if (sd_npz_add(w, names[i], a, err) != SD_OK) {
+    if (sd_npz_add(w, names[i], nodes[i]->value, err) != SD_OK) {
       sd_npz_abort(w);
       return err->code;
     }
@@ -145,7 +147,79 @@ static int core_write_npz(lua_State *L) {
   return 0;
 }
 
-/* ---- plain files -------------------------------------------------------- */
+/* ---- bytes -------------------------------------------------------------- */
+
+/* Makes room for twice the bytes; the first used ones stay. */
+static SdStatus grow(SdArray *a, int64_t used, SdError *err) {
+  SdArray wider;
+  SdShape s = {1, {2 * a->shape.dims[0]}};
+  if (sd_array_new(&wider, SD_U8, &s, err) != SD_OK) return err->code;
+  memcpy(wider.data, a->data, (size_t)used);
+  sd_array_release(a);
+  *a = wider;
+  return SD_OK;
+}
+
+/* Reads to the end of f; a is an array to begin with. */
+static SdStatus read_stream(gzFile f, const char *path, SdArray *a,
+                            SdError *err) {
+  int64_t used = 0;
+  for (;;) {
+    int64_t room = a->shape.dims[0] - used;
+    unsigned part = room < 1 << 24 ? (unsigned)room : 1 << 24;
+    int code, n = gzread(f, (char *)a->data + used, part);
+    const char *why = gzerror(f, &code);
+    if (code == Z_ERRNO) return sd_file_error("read", path, err);
+    if (n < 0 || code != Z_OK)
+      return sd_error_set(err, SD_EIO, "'" SD_FILE_NAME "': corrupt gzip "
+                          "data: %.100s", path, why);
+    used += n;
+    if ((unsigned)n < part) break;
+    if (n == room && grow(a, used, err) != SD_OK) return err->code;
+  }
+  a->shape.dims[0] = used;
+  return SD_OK;
+}
+
+/* A whole file as u8 {n}; gzipped ones are unpacked. */
+static SdStatus read_bytes(const char *path, SdArray *out, SdError *err) {
+  int fd;
+  uint64_t size;
+  if (sd_file_open(path, &fd, &size, err) != SD_OK) return err->code;
+  gzFile f = gzdopen(fd, "rb");
+  if (!f) {
+    close(fd);
+    return sd_error_set(err, SD_EMEMORY, "gzip: out of memory");
+  }
+  SdShape s = {1, {(int64_t)size + 1}};
+  SdStatus status = sd_array_new(out, SD_U8, &s, err);
+  if (status == SD_OK && (status = read_stream(f, path, out, err)) != SD_OK)
+    sd_array_release(out);
+  gzclose(f);
+  return status;
+}
+
+static int core_read_bytes(lua_State *L) { return read_with(L, read_bytes); }
+
+/* read_text(path) -> string, unpacked like read_bytes */
+static int core_read_text(lua_State *L) {
+  read_with(L, read_bytes);
+  const SdArray *a = sd_lua_tensor(L, -1)->value;
+  lua_pushlstring(L, a->data, (size_t)a->shape.dims[0]);
+  return 1;
+}
+
+/* is_file(path): whether it is a regular file that can be read */
+static int core_is_file(lua_State *L) {
+  SdError err;
+  int fd;
+  uint64_t size;
+  int found =
+      sd_file_open(luaL_checkstring(L, 1), &fd, &size, &err) == SD_OK;
+  if (found) close(fd);
+  lua_pushboolean(L, found);
+  return 1;
+}
 
 static int core_mkdirs(lua_State *L) {
   SdError err;
@@ -171,7 +245,9 @@ void sd_lua_open_io(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"read_npy", core_read_npy},   {"write_npy", core_write_npy},
       {"read_npz", core_read_npz},   {"write_npz", core_write_npz},
-      {"read_idx", core_read_idx},   {"mkdirs", core_mkdirs},
-      {"write_atomic", core_write_atomic}, {NULL, NULL}};
+      {"read_idx", core_read_idx},   {"read_bytes", core_read_bytes},
+      {"read_text", core_read_text}, {"is_file", core_is_file},
+      {"mkdirs", core_mkdirs},       {"write_atomic", core_write_atomic},
+      {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

@@ -137,9 +137,28 @@ static int is_pending(const SdNode *n) {
   return !n->value && n->op->kind != SD_KIND_CONSTANT;
 }
 
-/* What dependent nodes read that is not dependent itself. */
+static int is_traced(const SdNode *n) { return n->trace != NULL; }
+
+typedef struct List {
+  SdNode **nodes;
+  size_t count, capacity;
+} List;
+
+static SdStatus list_add(List *l, SdNode *n, SdError *err) {
+  SdStatus s = sd_memory_grow(&l->nodes, &l->capacity, l->count + 1,
+                              sizeof *l->nodes, err);
+  if (s == SD_OK) l->nodes[l->count++] = n;
+  return s;
+}
+
+static void list_free(List *l) {
+  sd_memory_free(l->nodes, l->capacity * sizeof *l->nodes);
+}
+
+/* What dependent nodes read that is not dependent itself, as far as wanted
+** says yes. */
 static SdStatus frontier(const SdWalk *w, int ny, SdNode *const *y,
-                         SdNode ***list, size_t *count, size_t *capacity,
+                         int (*wanted)(const SdNode *), List *list,
                          SdError *err) {
   SdStatus s = SD_OK;
   for (int i = 0; i < w->count + ny && s == SD_OK; i++) {
@@ -147,9 +166,7 @@ static SdStatus frontier(const SdWalk *w, int ny, SdNode *const *y,
     int nin = n ? n->nin : 1;
     for (int k = 0; k < nin && s == SD_OK; k++) {
       SdNode *in = n ? n->in[k] : y[i - w->count];
-      if (sd_walk_slot(w, in) >= 0 || !is_pending(in)) continue;
-      s = sd_memory_grow(list, capacity, *count + 1, sizeof **list, err);
-      if (s == SD_OK) (*list)[(*count)++] = in;
+      if (sd_walk_slot(w, in) < 0 && wanted(in)) s = list_add(list, in, err);
     }
   }
   return s;
@@ -159,14 +176,14 @@ SdStatus sd_transform_compile(SdPlan **plan, const SdTrace *t, int nx,
                               SdNode *const *x, int ny, SdNode *const *y,
                               SdError *err) {
   SdWalk w;
-  SdNode **list = NULL;
-  size_t count = 0, capacity = 0;
+  List list = {0};
   SdStatus s = sd_walk_make(&w, t, y, ny, x, nx, 1, err);
   if (s != SD_OK) return s;
-  s = frontier(&w, ny, y, &list, &count, &capacity, err);
+  s = frontier(&w, ny, y, is_pending, &list, err);
   sd_walk_free(&w);
-  if (s == SD_OK && count) s = sd_plan_eval(list, (int)count, err);
-  sd_memory_free(list, capacity * sizeof *list);
+  if (s == SD_OK && list.count)
+    s = sd_plan_eval(list.nodes, (int)list.count, err);
+  list_free(&list);
   return s == SD_OK ? sd_plan_new(plan, y, ny, x, nx, err) : s;
 }
 
@@ -192,8 +209,11 @@ SdNode *sd_stop_gradient(SdBuilder *b, SdNode *x) {
 
 /*
 ** A template is the function as a graph over abstract tracers, never
-** evaluated itself.  The node's inputs are the results of one copy of it,
-** then the arguments; each derivative makes a copy of its own.
+** evaluated itself: first the arguments, then what the function captured of
+** outer traces.  The node's inputs are the results of one copy of it, then
+** the arguments and captured nodes; each derivative makes a copy of its
+** own.  A template shares no traced node with the graph around it, whose
+** walk may be under way when a rule walks the template.
 */
 typedef struct Template {
   int refs;
@@ -256,6 +276,9 @@ static void checkpoint_jvp(SdBuilder *b, SdNode *n, SdNode *const *t,
   for (int k = 0; k < n->nout; k++) ty[k] = t[k];
 }
 
+static SdNode *checkpoint_batch(SdBuilder *b, SdNode *n, SdNode *const *in,
+                                const int *batched, int64_t size);
+
 static const SdOp checkpoint_op = {.name = "checkpoint",
                                    .kind = SD_KIND_CALL,
                                    .flags = SD_OP_ALLOCATES,
@@ -263,10 +286,12 @@ static const SdOp checkpoint_op = {.name = "checkpoint",
                                    .eval = checkpoint_eval,
                                    .vjp = checkpoint_vjp,
                                    .jvp = checkpoint_jvp,
+                                   .batch = checkpoint_batch,
                                    .release = checkpoint_release};
 
 static Template *template_new(SdBuilder *b, SdTrace *t, int nx,
                               SdNode *const *x, int ny, SdNode *const *y) {
+  if (b->error.code) return NULL;
   Template *p = sd_memory_alloc(template_bytes(nx, ny), &b->error);
   if (!p) return NULL;
   p->refs = 1;
@@ -279,26 +304,118 @@ static Template *template_new(SdBuilder *b, SdTrace *t, int nx,
   return p;
 }
 
+/* The node of template p over its ny results and nx arguments; takes over
+** the reference in p. */
+static SdNode *checkpoint_node(SdBuilder *b, Template *p, SdNode *const *in) {
+  SdAttr attr = {.count = 0, .data = p};
+  if (!p) return NULL;
+  SdNode *n = sd_node_make(b, &checkpoint_op, p->ny + p->nx, in, &attr);
+  template_release(p);
+  return n;
+}
+
+/* x [s..] the same for size examples. */
+static SdNode *repeated(SdBuilder *b, SdNode *x, int64_t size) {
+  SdShape s = {.ndim = 1, .dims = {size}};
+  if (!x) return NULL;
+  if (x->shape.ndim == SD_MAX_DIMS)
+    return sd_builder_fail(b, SD_EARGUMENT, "vmap: more than %d dims",
+                           SD_MAX_DIMS);
+  for (int i = 0; i < x->shape.ndim; i++) s.dims[s.ndim++] = x->shape.dims[i];
+  return sd_expand(b, x, &s);
+}
+
+/* p's results as functions of x, whose batched ones have a leading dim. */
+static void batch_template(SdBuilder *b, const Template *p, SdNode *const *x,
+                           const int *batched, int64_t size, SdNode **y) {
+  SdNode *from[2][256], *to[2][256], *by[SD_MAX_RESULTS];
+  int n[2] = {0, 0};
+  for (int i = 0; i < p->nx; i++) {
+    int k = batched[i];
+    from[k][n[k]] = p->nodes[i];
+    to[k][n[k]++] = x[i];
+  }
+  sd_transform_vmap(b, p->trace, size, n[1], from[1], to[1], p->ny,
+                    p->nodes + p->nx, by);
+  for (int i = 0; i < p->ny && !b->error.code; i++)
+    if (!by[i]) by[i] = repeated(b, p->nodes[p->nx + i], size);
+  sd_transform_substitute(b, p->trace, n[0], from[0], to[0], p->ny, by, y);
+}
+
+static SdNode *checkpoint_batch(SdBuilder *b, SdNode *n, SdNode *const *in,
+                                const int *batched, int64_t size) {
+  const Template *p = n->attr->data;
+  SdNode *all[256], *x[256], *y[SD_MAX_RESULTS];
+  SdTrace *t;
+  if (sd_trace_open(&t, "checkpoint", &b->error) != SD_OK) return NULL;
+  for (int i = 0; i < p->nx; i++) {
+    SdNode *a = all[p->ny + i] = in[p->ny + i];
+    x[i] = sd_trace_abstract(b, t, (SdDtype)a->dtype, &a->shape);
+  }
+  for (int i = 0; i < p->ny; i++)
+    all[i] = batched[i] ? in[i] : repeated(b, in[i], size);
+  if (!b->error.code) batch_template(b, p, x, batched + p->ny, size, y);
+  sd_trace_leave(t);
+  SdNode *m = checkpoint_node(b, template_new(b, t, p->nx, x, p->ny, y), all);
+  sd_trace_close(t);
+  return m;
+}
+
+/* Puts what y reads of outer traces into captured; returns how many. */
+static int find_captured(SdBuilder *b, const SdTrace *t, int nx,
+                         SdNode *const *x, int ny, SdNode *const *y,
+                         SdNode **captured, int most) {
+  SdWalk w;
+  List list = {0};
+  int n = 0;
+  if (sd_walk_make(&w, t, y, ny, x, nx, 0, &b->error) != SD_OK) return 0;
+  frontier(&w, ny, y, is_traced, &list, &b->error);
+  sd_walk_free(&w);
+  for (size_t k = 0; k < list.count && n <= most; k++) {
+    int known = 0;
+    for (int i = 0; i < n; i++) known |= captured[i] == list.nodes[k];
+    if (!known) captured[n++] = list.nodes[k];
+  }
+  list_free(&list);
+  return n;
+}
+
+enum { MOST_INPUTS = 255 };
+
+/* x and args have room for what y captured, which is added to both. */
+static int add_captured(SdBuilder *b, SdTrace *t, int nx, SdNode **x,
+                        SdNode **args, int ny, SdNode **y) {
+  int most = MOST_INPUTS - ny - nx;
+  int n = find_captured(b, t, nx, x, ny, y, args + nx, most);
+  if (n > most) {
+    sd_builder_fail(b, SD_EARGUMENT,
+                    "checkpoint: more than %d arguments and captured tensors",
+                    MOST_INPUTS);
+    return nx;
+  }
+  for (int i = nx; i < nx + n; i++)
+    x[i] = sd_trace_abstract(b, t, (SdDtype)args[i]->dtype, &args[i]->shape);
+  if (n) sd_transform_substitute(b, t, n, args + nx, x + nx, ny, y, y);
+  return nx + n;
+}
+
 void sd_transform_checkpoint(SdBuilder *b, SdTrace *t, int nx,
                              SdNode *const *x, SdNode *const *args, int ny,
                              SdNode *const *y, SdNode **out) {
-  SdNode *in[256];
-  SdAttr attr = {.count = 0};
+  SdNode *from[MOST_INPUTS + 2], *in[MOST_INPUTS + 2], *to[SD_MAX_RESULTS];
   if (b->error.code) return;
-  if (nx + ny > 255 || ny > SD_MAX_RESULTS || ny < 1) {
+  if (nx + ny > MOST_INPUTS || ny > SD_MAX_RESULTS || ny < 1) {
     sd_builder_fail(b, SD_EARGUMENT,
                     "checkpoint: %d arguments and %d results are too many",
                     nx, ny);
     return;
   }
-  Template *p = attr.data = template_new(b, t, nx, x, ny, y);
-  if (!p) return;
-  sd_transform_substitute(b, t, nx, x, args, ny, y, in);
-  memcpy(in + ny, args, (size_t)nx * sizeof *in);
-  SdNode *n = b->error.code
-                  ? NULL
-                  : sd_node_make(b, &checkpoint_op, nx + ny, in, &attr);
-  template_release(p);
+  memcpy(from, x, (size_t)nx * sizeof *x);
+  memcpy(in + ny, args, (size_t)nx * sizeof *args);
+  memcpy(to, y, (size_t)ny * sizeof *y);
+  nx = add_captured(b, t, nx, from, in + ny, ny, to);
+  sd_transform_substitute(b, t, nx, from, in + ny, ny, to, in);
+  SdNode *n = checkpoint_node(b, template_new(b, t, nx, from, ny, to), in);
   for (int i = 0; i < ny && n; i++)
     out[i] = sd_node_part(b, n, i, (SdDtype)y[i]->dtype, &y[i]->shape);
 }

@@ -639,7 +639,7 @@ static void solvers_of_singular_systems(void) {
      r.end == SD_SOLVE_LEAST_SQUARES && fabs(r.residual - sqrt(2)) < 1e-9,
      "MINRES, inconsistent: least squares, residual %.6f", r.residual);
   matvec(&a, x, h, &err);
-  ok(fabs(h[50] - 1) < 1e-8, "and the rest is solved");
+  ok(fabs(h[50] - 1) < 1e-6, "and the rest is solved");
   memset(x, 0, sizeof x);
   ok(sd_cg_solve(&op, b, x, NULL, &o, &r, &err) == SD_OK &&
      r.end == SD_SOLVE_NEGATIVE_CURVATURE, "CG stops: curvature %.1e",
