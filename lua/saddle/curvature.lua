@@ -98,7 +98,7 @@ function operator:matmat(V)
     fail("matmat: needs columns of %d, not shape {%s}", self.n,
          table.concat(V.shape, ", "))
   end
-  self.many = self.many or sd.jit(sd.vmap(self.raw or self.product, 2, 2))
+  self.many = self.many or core.jit(sd.vmap(self.raw or self.product, 2, 2))
   return self.many(V:to(self.dtype))
 end
 
@@ -203,8 +203,9 @@ density.__index = density
 --- Draws the density (log scale) to a .png, .svg or .pdf.
 function density:plot(path, o)
   o = sd.check_options(o, { "title" }, "plot")
-  local fig = sd.plot.density { x = self.grid, y = self.density,
-                                nodes = self.nodes, title = o.title }
+  local fig = sd.plot.density { grid = self.grid, density = self.density,
+                                nodes = self.nodes, weights = self.weights,
+                                title = o.title }
   if path then fig:save(path) end
   return fig
 end
@@ -242,7 +243,7 @@ function curvature.hessian(f, params, ...)
     return (sd.tree.ravel(hv))
   end
   local H = curvature.operator {
-    n = flat:numel(), dtype = flat.dtype, matvec = sd.jit(raw),
+    n = flat:numel(), dtype = flat.dtype, matvec = core.jit(raw),
     unravel = unravel, name = "hessian" }
   H.raw = raw
   return H

@@ -102,8 +102,8 @@ end
 ---@param path string
 ---@param bytes string
 local function write_atomic(path, bytes)
-  if core.write_atomic then return via_core("write_atomic", path, bytes) end
   mkdirs(folder(path))
+  if core.write_atomic then return via_core("write_atomic", path, bytes) end
   local part = temporary(path)
   local ok, message = write_checked(part, bytes)
   if ok then ok, message = system("os", "rename")(part, path) end

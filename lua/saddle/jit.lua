@@ -26,6 +26,7 @@ return function(sd, core)
   -- and tables they hold, a few levels deep.
   local function captures(f)
     local found, seen = {}, { [sd] = true, [_G] = true, [core] = true }
+    -- get leads from f to v, so that a table replaced whole is noticed too.
     local function note(v, name, depth, get)
       if core.is_tensor(v) then
         found[#found + 1] = { name = name, get = get, value = v,
@@ -38,8 +39,10 @@ return function(sd, core)
         for k, e in next, v do
           if type(e) == "table" or type(e) == "function" or
              core.is_tensor(e) then
-            note(e, name .. "." .. tostring(k), depth + 1,
-                 function() return rawget(v, k) end)
+            note(e, name .. "." .. tostring(k), depth + 1, function()
+              local t = get()
+              return type(t) == "table" and rawget(t, k)
+            end)
           end
         end
       elseif type(v) == "function" then
@@ -48,13 +51,15 @@ return function(sd, core)
           local key, e = getupvalue(v, i)
           if not key then break end
           if key ~= "_ENV" then
-            note(e, key, depth + 1,
-                 function() return select(2, getupvalue(v, i)) end)
+            note(e, key, depth + 1, function()
+              local g = get()
+              return type(g) == "function" and select(2, getupvalue(g, i))
+            end)
           end
         end
       end
     end
-    note(f, "f", 0)
+    note(f, "f", 0, function() return f end)
     return found
   end
 
@@ -68,9 +73,8 @@ return function(sd, core)
     end
   end
 
-  -- Tables between an upvalue and its tensors may be replaced whole.
-  local function trace_function(f, args, list)
-    local entry = { captures = captures(f) }
+  local function trace_function(f, watched, args, list)
+    local entry = { captures = captures(watched) }
     local trace <close> = core.trace "jit"
     local keep = {}
     for i = 1, #list do keep[i] = false end
@@ -119,6 +123,12 @@ return function(sd, core)
     if type(f) ~= "function" and not (mt and mt.__call) then
       fail("jit: expected a function, not %s", type(f))
     end
+    return core.jit(f, f)
+  end
+
+  -- jit(f) that reports the rebinding of what `watched` captures; nil: what
+  -- f captures is meant as it was when f was traced.
+  function core.jit(f, watched)
     local entries = {}
     return function(...)
       local args = pack(...)
@@ -132,7 +142,7 @@ return function(sd, core)
       if entry then
         check_captures(entry.captures)
       else
-        entry = trace_function(f, args, list)
+        entry = trace_function(f, watched, args, list)
         entries[key] = entry
       end
       return results(entry, core.run(entry.plan, list))

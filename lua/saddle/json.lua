@@ -249,13 +249,13 @@ local function decode_pair(s, at, depth, options)
 end
 
 local function decode_object(s, at, depth, options)
-  local object, key, value = {}, nil, nil
+  local object = {}
   at = skip(s, at + 1)
   if s:sub(at, at) == "}" then return object, at + 1 end
   while true do
-    key, value, at = decode_pair(s, at, depth, options)
+    local key, value, after = decode_pair(s, at, depth, options)
     object[key] = value
-    at = skip(s, at)
+    at = skip(s, after)
     local char = s:sub(at, at)
     if char == "}" then return object, at + 1 end
     if char ~= "," then bad(s, at, "',' or '}' was expected") end

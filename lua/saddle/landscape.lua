@@ -94,7 +94,7 @@ local function evaluator(f, params, d1, d2, args)
     return f(p, table.unpack(args, 1, args.n))
   end
   -- A function that looks at values cannot be compiled; it still runs.
-  local run = sd.jit(at)
+  local run = core.jit(at)
   local function scalar(v) return sd.tensor(v, { dtype = "f64" }) end
   local function number(v)
     if sd.is_tensor(v) then return v:item() end

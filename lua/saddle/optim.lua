@@ -247,7 +247,6 @@ function optimizer:compile(f)
   end
   local grad = sd.value_and_grad(f)
   local names = scheduled(own)
-  local plans = setmetatable({}, { __mode = "k" })
   local jitted
   local function fixed()
     local parts = {}
@@ -260,7 +259,7 @@ function optimizer:compile(f)
   local made_for
   local function build()
     made_for = fixed()
-    jitted = sd.jit(function(params, states, scalars, ...)
+    jitted = core.jit(function(params, states, scalars, ...)
       local traced = {}
       for i, name in ipairs(names) do traced[name] = scalars[i] end
       local out = table.pack(grad(params, ...))
@@ -270,10 +269,9 @@ function optimizer:compile(f)
         traced)
       return core.rebuild(params, new), out[1], next_states,
              table.unpack(out, 3, out.n)
-    end)
+    end, f)
   end
   build()
-  local _ = plans
   return function(params, ...)
     if fixed() ~= made_for then build() end
     local list, paths = core.leaves(params)

@@ -252,7 +252,7 @@ local function grid(options)
   return figure.grid(options)
 end
 
-return {
+return { live = require "saddle.plot.live",
   bars = bars,
   contour = contour,
   density = density,

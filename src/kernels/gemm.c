@@ -1,147 +1,302 @@
+/*
+** Matrix products.  A product is cut on a grid that its shape and the
+** machine's BLAS kernels alone decide, and the pieces, each one BLAS call,
+** are shared out among our threads.  Within an OpenMP region OpenBLAS stays
+** on one thread; products below CUT it never threads, so those need none.
+*/
 #include "kernels/gemm.h"
-
-#include "base/thread.h"
 
 #include <cblas.h>
 #include <string.h>
 
-static const double parallel_flops = 2e6; /* m n k below which one thread */
+enum {
+  CUT = 1 << 17,         /* multiplications from which threads pay */
+  CUT_GEMV = 8192,       /* the same of matrix times vector */
+  MAX_INT = 1 << 30      /* BLAS counts in ints */
+};
 
-static void blas(SdDtype d, const SdGemm *g, int64_t m, int64_t n,
-                 const void *a, const void *b, void *c) {
-  CBLAS_TRANSPOSE ta = g->trans_a ? CblasTrans : CblasNoTrans;
-  CBLAS_TRANSPOSE tb = g->trans_b ? CblasTrans : CblasNoTrans;
-  if (d == SD_F32)
-    cblas_sgemm(CblasRowMajor, ta, tb, (blasint)m, (blasint)n, (blasint)g->k,
-                1, a, (blasint)g->lda, b, (blasint)g->ldb, (float)g->beta, c,
-                (blasint)g->ldc);
-  else
-    cblas_dgemm(CblasRowMajor, ta, tb, (blasint)m, (blasint)n, (blasint)g->k,
-                1, a, (blasint)g->lda, b, (blasint)g->ldb, g->beta, c,
-                (blasint)g->ldc);
+typedef enum Kind { GEMM, GEMV_A, GEMV_B } Kind;
+
+/* rows x cols pieces of c, and the longest run of k a call may take. */
+typedef struct Grid {
+  Kind kind;
+  int64_t rows, cols, depth; /* of a piece */
+  int64_t down, across;
+} Grid;
+
+static int64_t at_most(int64_t n, int64_t limit) {
+  return n < limit ? n : limit;
 }
 
-/* Nothing to sum: c is zero, or stays. */
-static void scale_only(SdDtype d, const SdGemm *g, void *c) {
-  size_t size = sd_dtype_size(d);
-  if (g->beta != 0) return;
-  for (int64_t i = 0; i < g->m; i++)
-    memset((char *)c + (size_t)(i * g->ldc) * size, 0, (size_t)g->n * size);
+static int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
+
+/* The size of count nearly equal pieces of n, a multiple of unit. */
+static int64_t piece_of(int64_t n, int64_t count, int64_t unit) {
+  int64_t size = ceil_div(n, count < 1 ? 1 : count);
+  return at_most(ceil_div(size, unit) * unit, MAX_INT);
 }
 
-/* A few products are cheaper here than BLAS's preparations. */
-#define TINY(name, type) \
-  static void name(const SdGemm *g, const type *a, const type *b, type *c) { \
-    int64_t ai = g->trans_a ? 1 : g->lda, ak = g->trans_a ? g->lda : 1; \
-    int64_t bk = g->trans_b ? 1 : g->ldb, bj = g->trans_b ? g->ldb : 1; \
-    for (int64_t i = 0; i < g->m; i++) \
-      for (int64_t j = 0; j < g->n; j++) { \
-        type s = 0; \
-        for (int64_t k = 0; k < g->k; k++) \
-          s += a[i * ai + k * ak] * b[k * bk + j * bj]; \
-        type *o = &c[i * g->ldc + j]; \
-        *o = g->beta == 0 ? s : *o + s; \
-      } \
+static int64_t saturating_mul(int64_t a, int64_t b) {
+  return __builtin_mul_overflow(a, b, &a) ? INT64_MAX : a;
+}
+
+/* Multiplications of one product. */
+static int64_t work_of(const SdGemm *g) {
+  return saturating_mul(saturating_mul(g->m, g->n), g->k);
+}
+
+/* ---- grids ---------------------------------------------------------- */
+
+/* OpenBLAS multiplies small matrices without packing on its AVX-512 cores,
+** provided m n k <= 10^6 and, with b transposed, m n <= 1200 (its
+** gemm_small_matrix_permit).  Tiles of that size run as fast as a large
+** product or faster, and are enough for any number of threads. */
+static int has_small_kernels(void) {
+  static int known = -1;
+  if (known < 0) {
+    const char *core = openblas_get_corename();
+    known = !strcmp(core, "SkylakeX") || !strcmp(core, "Cooperlake") ||
+            !strcmp(core, "SapphireRapids");
   }
-TINY(tiny_f32, float)
-TINY(tiny_f64, double)
-
-static int is_tiny(const SdGemm *g) { return g->m * g->n * g->k <= 256; }
-
-static void one_thread(SdDtype d, const SdGemm *g, const void *a,
-                       const void *b, void *c) {
-  if (g->m == 0 || g->n == 0) return;
-  if (g->k == 0) scale_only(d, g, c);
-  else if (!is_tiny(g)) blas(d, g, g->m, g->n, a, b, c);
-  else if (d == SD_F32) tiny_f32(g, a, b, c);
-  else tiny_f64(g, a, b, c);
+  return known;
 }
 
-/*
-** Rows of a panel, from the shape alone: as large as 512 (BLAS likes large
-** ones) yet at least four panels, so that threads share the work evenly.
-*/
-static int64_t panel_rows(int64_t m) {
-  int64_t p = (m / 4 + 31) / 32 * 32;
-  if (p < 32) p = 32;
-  return p < 512 ? p : 512;
+/* Measured: beyond these sizes packing wins. */
+static int tiles_pay(SdDtype d, const SdGemm *g, int64_t work) {
+  if (!has_small_kernels()) return 0;
+  return d == SD_F32 ? !g->trans_b || work < (int64_t)1 << 31
+                     : work < (int64_t)1 << 30;
+}
+
+static void grid_of_tiles(SdDtype d, const SdGemm *g, Grid *grid) {
+  int64_t cols = d == SD_F32 && !g->trans_b ? 64 : 32;
+  int64_t depth = cols == 64 ? 480 : d == SD_F32 ? 960 : 800;
+  grid->rows = piece_of(g->m, ceil_div(g->m, 32), 4);
+  grid->cols = piece_of(g->n, ceil_div(g->n, cols), 16);
+  grid->depth = piece_of(g->k, ceil_div(g->k, depth), 16);
+}
+
+/* Few large panels: each call packs anew.  Rows are cut first unless they
+** are much the shorter side. */
+static void grid_of_panels(const SdGemm *g, int64_t work, Grid *grid) {
+  int64_t panels = work >> 33 ? 16 : work >> 28 ? 8 : work >> 26 ? 4 : 2;
+  int64_t down = 1, across = 1;
+  if (2 * g->m >= g->n) {
+    down = at_most(panels, ceil_div(g->m, 128));
+    across = at_most(panels / down, ceil_div(g->n, 64));
+  } else {
+    across = at_most(panels, ceil_div(g->n, 256));
+    down = at_most(panels / across, ceil_div(g->m, 32));
+  }
+  grid->rows = piece_of(g->m, down, 4);
+  grid->cols = piece_of(g->n, across, 16);
+  grid->depth = MAX_INT;
+}
+
+/* A vector's entries in up to 32 pieces of whole cache lines. */
+static void grid_of_gemv(const SdGemm *g, int64_t work, Grid *grid) {
+  int64_t n = g->n == 1 ? g->m : g->n;
+  int64_t pieces = at_most(at_most(work / CUT_GEMV, 32), ceil_div(n, 64));
+  grid->kind = g->n == 1 ? GEMV_A : GEMV_B;
+  grid->rows = g->n == 1 ? piece_of(n, pieces, 16) : 1;
+  grid->cols = g->n == 1 ? 1 : piece_of(n, pieces, 16);
+  grid->depth = MAX_INT;
+}
+
+static Grid grid_of(SdDtype d, const SdGemm *g, int64_t work) {
+  Grid grid = {GEMM, at_most(g->m, MAX_INT), at_most(g->n, MAX_INT), MAX_INT,
+               1, 1};
+  if (g->n == 1 || g->m == 1) grid_of_gemv(g, work, &grid);
+  else if (work >= CUT && tiles_pay(d, g, work)) grid_of_tiles(d, g, &grid);
+  else if (work >= CUT) grid_of_panels(g, work, &grid);
+  grid.down = ceil_div(g->m, grid.rows);
+  grid.across = ceil_div(g->n, grid.cols);
+  return grid;
+}
+
+/* ---- one BLAS call -------------------------------------------------- */
+
+/* c (m x n) = op(a) op(b) + beta c; sizes and strides as BLAS takes them. */
+typedef struct Call {
+  SdDtype dtype;
+  int m, n, k, trans_a, trans_b, lda, ldb, ldc;
+  double beta;
+  const void *a, *b;
+  void *c;
+} Call;
+
+static void call_gemm(const Call *p) {
+  CBLAS_TRANSPOSE ta = p->trans_a ? CblasTrans : CblasNoTrans;
+  CBLAS_TRANSPOSE tb = p->trans_b ? CblasTrans : CblasNoTrans;
+  if (p->dtype == SD_F32)
+    cblas_sgemm(CblasRowMajor, ta, tb, p->m, p->n, p->k, 1, p->a, p->lda,
+                p->b, p->ldb, (float)p->beta, p->c, p->ldc);
+  else
+    cblas_dgemm(CblasRowMajor, ta, tb, p->m, p->n, p->k, 1, p->a, p->lda,
+                p->b, p->ldb, p->beta, p->c, p->ldc);
+}
+
+/* y (n, step incy) += op(a) x, op(a) being n x k. */
+static void call_gemv(SdDtype d, int trans, int n, int k, const void *a,
+                      int lda, const void *x, int incx, void *y, int incy) {
+  CBLAS_TRANSPOSE t = trans ? CblasTrans : CblasNoTrans;
+  int rows = trans ? k : n, cols = trans ? n : k;
+  if (d == SD_F32)
+    cblas_sgemv(CblasRowMajor, t, rows, cols, 1, a, lda, x, incx, 1, y, incy);
+  else
+    cblas_dgemv(CblasRowMajor, t, rows, cols, 1, a, lda, x, incx, 1, y, incy);
+}
+
+/* BLAS would multiply by beta = 0, and a NaN would stay. */
+static void clear(SdDtype d, int64_t n, void *y, int64_t step) {
+  if (d == SD_F32)
+    for (int64_t i = 0; i < n; i++) ((float *)y)[i * step] = 0;
+  else
+    for (int64_t i = 0; i < n; i++) ((double *)y)[i * step] = 0;
+}
+
+static void call(Kind kind, const Call *p) {
+  if (kind == GEMV_A) {
+    if (p->beta == 0) clear(p->dtype, p->m, p->c, p->ldc);
+    call_gemv(p->dtype, p->trans_a, p->m, p->k, p->a, p->lda, p->b,
+              p->trans_b ? 1 : p->ldb, p->c, p->ldc);
+  } else if (kind == GEMV_B) {
+    if (p->beta == 0) clear(p->dtype, p->n, p->c, 1);
+    call_gemv(p->dtype, !p->trans_b, p->n, p->k, p->b, p->ldb, p->a,
+              p->trans_a ? p->lda : 1, p->c, 1);
+  } else {
+    call_gemm(p);
+  }
+}
+
+/* ---- one product ---------------------------------------------------- */
+
+typedef struct Product {
+  const SdGemm *g;
+  const char *a, *b;
+  char *c;
+} Product;
+
+/* BLAS wants a leading stride of a row at least even where it is unused. */
+static int leading(int64_t ld, int64_t row) {
+  return (int)at_most(ld > row ? ld : row > 1 ? row : 1, INT32_MAX);
+}
+
+static void run_piece(SdDtype d, const Product *p, const Grid *grid,
+                      int64_t number) {
+  const SdGemm *g = p->g;
+  int64_t size = (int64_t)sd_dtype_size(d);
+  int64_t row = number % grid->down * grid->rows;
+  int64_t col = number / grid->down * grid->cols;
+  Call at = {.dtype = d, .trans_a = g->trans_a, .trans_b = g->trans_b,
+             .m = (int)at_most(g->m - row, grid->rows),
+             .n = (int)at_most(g->n - col, grid->cols),
+             .lda = leading(g->lda, g->trans_a ? g->m : g->k),
+             .ldb = leading(g->ldb, g->trans_b ? g->k : g->n),
+             .ldc = leading(g->ldc, g->n), .beta = g->beta,
+             .c = p->c + (row * g->ldc + col) * size};
+  for (int64_t k = 0; k < g->k; k += grid->depth) {
+    at.k = (int)at_most(g->k - k, grid->depth);
+    at.a = p->a + (g->trans_a ? k * g->lda + row : row * g->lda + k) * size;
+    at.b = p->b + (g->trans_b ? col * g->ldb + k : k * g->ldb + col) * size;
+    call(grid->kind, &at);
+    at.beta = 1;
+  }
+}
+
+/* The product of nothing. */
+static void multiply_empty(SdDtype d, const Product *p) {
+  int64_t row = p->g->ldc * (int64_t)sd_dtype_size(d);
+  if (p->g->beta == 0)
+    for (int64_t i = 0; i < p->g->m; i++)
+      clear(d, p->g->n, p->c + i * row, 1);
+}
+
+/* ---- the products --------------------------------------------------- */
+
+/* The pieces of all products are one loop, handed out in runs that are
+** worth the handing. */
+void sd_gemm_batch(SdDtype d, const SdGemm *g, int64_t count,
+                   const void *const *a, const void *const *b,
+                   void *const *c) {
+  if (g->m == 0 || g->n == 0) return;
+  if (g->k == 0) {
+    for (int64_t i = 0; i < count; i++)
+      multiply_empty(d, &(Product){g, NULL, NULL, c[i]});
+    return;
+  }
+  int64_t work = work_of(g);
+  Grid grid = grid_of(d, g, work);
+  int64_t pieces = grid.down * grid.across, total = count * pieces;
+  int threads = saturating_mul(work, count) >=
+                (grid.kind == GEMM ? CUT : CUT_GEMV);
+  int64_t run = threads ? CUT / (work / pieces + 256) + 1 : total;
+#pragma omp parallel for schedule(dynamic) if (threads)
+  for (int64_t first = 0; first < total; first += run)
+    for (int64_t i = first; i < at_most(first + run, total); i++) {
+      int64_t k = i / pieces;
+      Product p = {g, a[k], b[k], c[k]};
+      run_piece(d, &p, &grid, i % pieces);
+    }
 }
 
 void sd_gemm(SdDtype d, const SdGemm *g, const void *a, const void *b,
              void *c) {
-  double work = (double)g->m * (double)g->n * (double)g->k;
-  int64_t size = (int64_t)sd_dtype_size(d);
-  if (work < parallel_flops || g->k == 0) {
-    one_thread(d, g, a, b, c);
-    return;
-  }
-  /* Cut the longer side of c. */
-  int by_rows = g->m >= g->n;
-  int64_t side = by_rows ? g->m : g->n, panel = panel_rows(side);
-  int64_t panels = (side + panel - 1) / panel;
-#pragma omp parallel for schedule(dynamic, 1) if (panels > 1)
-  for (int64_t i = 0; i < panels; i++) {
-    int64_t at = i * panel, n = side - at < panel ? side - at : panel;
-    if (by_rows) {
-      int64_t step = g->trans_a ? 1 : g->lda;
-      blas(d, g, n, g->n, (const char *)a + at * step * size, b,
-           (char *)c + at * g->ldc * size);
-    } else {
-      int64_t step = g->trans_b ? g->ldb : 1;
-      blas(d, g, g->m, n, a, (const char *)b + at * step * size,
-           (char *)c + at * size);
-    }
+  sd_gemm_batch(d, g, 1, &a, &b, &c);
+}
+
+/* ---- integers ------------------------------------------------------- */
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Products wrap, so all is reckoned unsigned and cut to size in the end. */
+INLINE uint64_t element(size_t size, const char *p, int64_t i) {
+  uint32_t word;
+  uint64_t lng;
+  if (size == 1) return (unsigned char)p[i];
+  if (size == 4) return memcpy(&word, p + 4 * i, 4), word;
+  return memcpy(&lng, p + 8 * i, 8), lng;
+}
+
+INLINE void set_element(size_t size, char *p, int64_t i, uint64_t v) {
+  if (size == 1) p[i] = (char)(unsigned char)v;
+  else if (size == 4) memcpy(p + 4 * i, &(uint32_t){(uint32_t)v}, 4);
+  else memcpy(p + 8 * i, &v, 8);
+}
+
+/* c[0 .. n-1] += x b[0], x b[step], ..; with any: or of and. */
+INLINE void add_row(size_t size, int any, int64_t n, char *c, uint64_t x,
+                    const char *b, int64_t step) {
+  for (int64_t j = 0; j < n; j++) {
+    uint64_t sum = element(size, c, j), y = element(size, b, j * step);
+    set_element(size, c, j, any ? sum | (x & y) : sum + x * y);
   }
 }
 
-void sd_gemm_batch(SdDtype d, const SdGemm *g, int64_t count,
-                   const void *const *a, const void *const *b,
-                   void *const *c) {
-  double work = (double)g->m * (double)g->n * (double)g->k;
-  if (work >= parallel_flops * 4) {
-    for (int64_t i = 0; i < count; i++) sd_gemm(d, g, a[i], b[i], c[i]);
-    return;
+INLINE void integer_row(size_t size, int any, const Product *p, int64_t i) {
+  const SdGemm *g = p->g;
+  int64_t s = (int64_t)size;
+  char *c = p->c + i * g->ldc * s;
+  if (g->beta == 0) memset(c, 0, (size_t)g->n * size);
+  for (int64_t k = 0; k < g->k; k++) {
+    uint64_t x = element(size, p->a,
+                         g->trans_a ? k * g->lda + i : i * g->lda + k);
+    if (x == 0) continue;
+    if (g->trans_b) add_row(size, any, g->n, c, x, p->b + k * s, g->ldb);
+    else add_row(size, any, g->n, c, x, p->b + k * g->ldb * s, 1);
   }
-#pragma omp parallel for schedule(static) \
-    if (work * (double)count > parallel_flops && count > 1)
-  for (int64_t i = 0; i < count; i++) one_thread(d, g, a[i], b[i], c[i]);
-}
-
-/* ---- integers ------------------------------------------------------------------- */
-
-#define INTEGER(name, type, wrap) \
-  static void name(const SdGemm *g, const type *a, const type *b, type *c) { \
-    int64_t ai = g->trans_a ? 1 : g->lda, ak = g->trans_a ? g->lda : 1; \
-    int64_t bk = g->trans_b ? 1 : g->ldb, bj = g->trans_b ? g->ldb : 1; \
-    for (int64_t i = 0; i < g->m; i++) \
-      for (int64_t j = 0; j < g->n; j++) { \
-        wrap s = g->beta != 0 ? (wrap)c[i * g->ldc + j] : 0; \
-        for (int64_t k = 0; k < g->k; k++) \
-          s += (wrap)a[i * ai + k * ak] * (wrap)b[k * bk + j * bj]; \
-        c[i * g->ldc + j] = (type)s; \
-      } \
-  }
-INTEGER(gemm_i64, int64_t, uint64_t)
-INTEGER(gemm_i32, int32_t, uint32_t)
-INTEGER(gemm_u8, uint8_t, uint32_t)
-
-static void gemm_bool(const SdGemm *g, const uint8_t *a, const uint8_t *b,
-                      uint8_t *c) {
-  int64_t ai = g->trans_a ? 1 : g->lda, ak = g->trans_a ? g->lda : 1;
-  int64_t bk = g->trans_b ? 1 : g->ldb, bj = g->trans_b ? g->ldb : 1;
-  for (int64_t i = 0; i < g->m; i++)
-    for (int64_t j = 0; j < g->n; j++) {
-      uint8_t s = g->beta != 0 ? c[i * g->ldc + j] : 0;
-      for (int64_t k = 0; k < g->k; k++)
-        s |= a[i * ai + k * ak] & b[k * bk + j * bj];
-      c[i * g->ldc + j] = s;
-    }
 }
 
 void sd_gemm_integer(SdDtype d, const SdGemm *g, const void *a,
                      const void *b, void *c) {
-  if (d == SD_I64) gemm_i64(g, a, b, c);
-  else if (d == SD_I32) gemm_i32(g, a, b, c);
-  else if (d == SD_U8) gemm_u8(g, a, b, c);
-  else gemm_bool(g, a, b, c);
+  Product p = {g, a, b, c};
+  size_t size = sd_dtype_size(d);
+  if (g->n == 0) return;
+#pragma omp parallel for schedule(static) if (work_of(g) >= CUT)
+  for (int64_t i = 0; i < g->m; i++) {
+    if (d == SD_BOOL) integer_row(1, 1, &p, i);
+    else if (size == 1) integer_row(1, 0, &p, i);
+    else if (size == 4) integer_row(4, 0, &p, i);
+    else integer_row(8, 0, &p, i);
+  }
 }

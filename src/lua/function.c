@@ -63,14 +63,12 @@ typedef struct Reader {
 static void wrong(Reader *r, const Param *p, const char *expected, int i) {
   sd_builder_fail(r->b, SD_EARGUMENT, "%s: %s: expected %s, got %s",
                   r->f->op->name, p->name, expected,
-                  lua_isnone(r->L, i) ? "nothing" : luaL_typename(r->L, i));
+                  lua_isnone(r->L, i) ? "nothing" : sd_lua_kind(r->L, i));
 }
 
 static int read_integer(Reader *r, const Param *p, int i, int64_t *out) {
   lua_State *L = r->L;
   int exact = 0;
-  SdNode *n = sd_lua_tensor(L, i);
-  (void)n;
   *out = lua_tointegerx(L, i, &exact);
   if (!exact || lua_type(L, i) != LUA_TNUMBER) {
     wrong(r, p, "a whole number", i);

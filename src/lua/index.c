@@ -227,8 +227,14 @@ static int unknown_field(lua_State *L) {
                      hint ? hint : "");
 }
 
-int sd_lua_index(lua_State *L) {
+static SdNode *held(lua_State *L) {
   SdNode *x = *(SdNode **)lua_touserdata(L, 1);
+  if (!x) sd_lua_fail(L, "index: the tensor was closed");
+  return x;
+}
+
+int sd_lua_index(lua_State *L) {
+  SdNode *x = held(L);
   if (lua_type(L, 2) != LUA_TSTRING) return index_value(L, x);
   lua_pushvalue(L, 2);
   if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
@@ -245,7 +251,7 @@ int sd_lua_newindex(lua_State *L) {
   SdNode **h = lua_touserdata(L, 1), *k = sd_lua_tensor(L, 2), *y;
   Slice s;
   SdBuilder b;
-  int sliced = k ? 0 : read_slice(L, *h, 2, &s);
+  int sliced = k ? 0 : read_slice(L, held(L), 2, &s);
   if (!k && !sliced)
     return sd_lua_fail(L, "index: cannot assign to place %s of a tensor",
                        luaL_tolstring(L, 2, NULL));

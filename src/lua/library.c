@@ -1,40 +1,50 @@
 /* The embedded Lua library, in package.preload. */
 #include "lua/binding.h"
+#include "lua/globals.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Pushes the text of dir/NAME with dots as slashes, or nil. */
-static void read_file(lua_State *L, const char *dir, const char *name) {
-  char chunk[1024];
-  luaL_Buffer b;
-  const char *path = lua_pushfstring(
-      L, "%s/%s.lua", dir, luaL_gsub(L, name, ".", "/"));
-  FILE *f = fopen(path, "rb");
-  if (!f) {
-    lua_pushnil(L);
-    return;
-  }
-  luaL_buffinit(L, &b);
-  for (size_t n; (n = fread(chunk, 1, sizeof chunk, f)) > 0;)
-    luaL_addlstring(&b, chunk, n);
-  fclose(f);
-  luaL_pushresult(&b);
+typedef struct Reader {
+  FILE *file;
+  char block[4096];
+} Reader;
+
+static const char *read_block(lua_State *L, void *data, size_t *size) {
+  Reader *r = data;
+  (void)L;
+  *size = fread(r->block, 1, sizeof r->block, r->file);
+  return r->block;
 }
 
+/* Loads dir/NAME.lua, dots as slashes, under the embedded file's name. */
+static int load_from(lua_State *L, const char *dir, const SdLibraryFile *f,
+                     const char *chunk) {
+  Reader r;
+  const char *part = luaL_gsub(L, f->name, ".", "/");
+  const char *path = lua_pushfstring(L, "%s/%s.lua", dir, part);
+  r.file = fopen(path, "rb");
+  if (!r.file)
+    return luaL_error(L, "cannot open %s: %s", path, strerror(errno));
+  int status = lua_load(L, read_block, &r, chunk, "t");
+  fclose(r.file);
+  return status;
+}
+
+/* The loader of one file, which is its upvalue. */
 static int load_module(lua_State *L) {
   const SdLibraryFile *f = lua_touserdata(L, lua_upvalueindex(1));
   const char *dir = getenv("SADDLE_LUA");
-  const char *source = f->source;
-  size_t size = f->size;
-  if (dir) {
-    read_file(L, dir, f->name);
-    if (!lua_isnil(L, -1)) source = lua_tolstring(L, -1, &size);
-  }
   const char *chunk = lua_pushfstring(L, "=%s", f->name);
-  if (luaL_loadbufferx(L, source, size, chunk, "t") != LUA_OK)
-    return lua_error(L);
+  int status = dir ? load_from(L, dir, f, chunk)
+                   : luaL_loadbufferx(L, f->source, f->size, chunk, "t");
+  if (status != LUA_OK) return lua_error(L);
+  if (lua_getfield(L, LUA_REGISTRYINDEX, SD_LIBRARY_ENV) == LUA_TTABLE)
+    lua_setupvalue(L, -2, 1);
+  else
+    lua_pop(L, 1);
   lua_pushstring(L, f->name);
   lua_call(L, 1, 1);
   return 1;

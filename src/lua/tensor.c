@@ -30,11 +30,14 @@ SdNode *sd_lua_tensor(lua_State *L, int i) {
   return h ? *h : NULL;
 }
 
+const char *sd_lua_kind(lua_State *L, int i) {
+  return sd_lua_tensor(L, i) ? "tensor" : luaL_typename(L, i);
+}
+
 SdNode *sd_lua_check_tensor(lua_State *L, int i, const char *what) {
   SdNode *n = sd_lua_tensor(L, i);
   if (!n)
-    sd_lua_fail(L, "%s: expected a tensor, not %s", what,
-                luaL_typename(L, i));
+    sd_lua_fail(L, "%s: expected a tensor, not %s", what, sd_lua_kind(L, i));
   return n;
 }
 
@@ -121,7 +124,7 @@ static int arithmetic(lua_State *L, Binary f, const char *name) {
     SdNode *x = sd_lua_node(L, 1, &b), *y = sd_lua_node(L, 2, &b);
     if ((!x || !y) && !b.error.code)
       sd_builder_fail(&b, SD_EARGUMENT, "%s: cannot take %s and %s", name,
-                      luaL_typename(L, 1), luaL_typename(L, 2));
+                      sd_lua_kind(L, 1), sd_lua_kind(L, 2));
     SdNode *z = f(&b, x, y);
     if (z) sd_lua_fill(h, z);
     if (!sd_lua_retry(L, b.error.code, &tried)) break;

@@ -20,6 +20,9 @@ SdNode *sd_lua_tensor(lua_State *L, int i);
 /* The same, raising "what: ..." when it is none. */
 SdNode *sd_lua_check_tensor(lua_State *L, int i, const char *what);
 
+/* What the value at index i is, for messages: "tensor" or Lua's word. */
+const char *sd_lua_kind(lua_State *L, int i);
+
 /* A tensor, number or boolean at index i as a node of b; NULL if it is
 ** nothing of the kind (no error set). */
 SdNode *sd_lua_node(lua_State *L, int i, SdBuilder *b);

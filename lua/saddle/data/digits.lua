@@ -10,10 +10,10 @@ local sd = require "saddle.init"
 local SIDE = 28
 local UNIT = 10     -- pixels: digits are 20 high, as in MNIST
 local CUTS = 2      -- segments of a curve between two of its points
-local CHUNK = 2000  -- pictures times segments drawn at once: 6 MB a tensor
+local CHUNK = 500  -- pictures drawn at once
 
 -- How far poses go; see pose.
-local ROTATION, SLANT, SHIFT, WARP = .25, .3, .16, .045
+local ROTATION, SLANT, SHIFT, WARP = .25, .3, .26, .06
 
 -- ---- strokes as matrices -----------------------------------------------------
 
@@ -87,26 +87,29 @@ end
 -- The squared distance of every pixel from the nearest segment a to b, all
 -- in pixels; a and b are {n, segments, 2}, the result {n, SIDE, SIDE}.
 -- Along and across a segment a pixel's place is a sum of a term of its
--- column and a term of its row.
+-- column and a term of its row; the engine makes one loop of the whole.
 local function nearest(a, b)
-  local n, segments = a:size(1), a:size(2)
+  local n = a:size(1)
   local d, middle = b - a, (a + b) / 2
   local length = sd.sqrt(sd.square(d):sum(3, { keepdim = true }) + 1e-6)
-  local unit = d / length
-  local place = sd.arange(1, SIDE, { dtype = "f32" })
-  local function part(t, k)
-    return t:narrow(3, k, 1)
+  local function x_of(t) return t:narrow(3, 1, 1) end
+  local function y_of(t) return t:narrow(3, 2, 1) end
+  local pixels = sd.arange(1, SIDE):to "f32"
+  local x, y = pixels - x_of(middle), pixels - y_of(middle)
+  local ux, uy = x_of(d / length), y_of(d / length)
+  local terms = sd.eval { x = x * ux, y = y * uy, across_x = x * uy,
+                          across_y = y * ux, half = length / 2 }
+  local least
+  for s = 1, a:size(2) do
+    local function columns(t) return t:narrow(2, s, 1) end
+    local function rows(t) return columns(t):transpose(2, 3) end
+    local along = columns(terms.x) + rows(terms.y)
+    local across = columns(terms.across_x) - rows(terms.across_y)
+    local beyond = sd.relu(sd.abs(along) - columns(terms.half))
+    local square = sd.square(across) + sd.square(beyond)
+    least = least and sd.minimum(least, square) or square
   end
-  local x = place:reshape(1, 1, SIDE) - part(middle, 1)
-  local y = place:reshape(1, 1, SIDE) - part(middle, 2)
-  local function column(t) return t:reshape(n, segments, 1, SIDE) end
-  local function line(t) return t:reshape(n, segments, SIDE, 1) end
-  local ux, uy = part(unit, 1), part(unit, 2)
-  local along = column(x * ux) + line(y * uy)
-  local across = column(x * uy) - line(y * ux)
-  local half = (length / 2):reshape(n, segments, 1, 1)
-  local beyond = sd.relu(sd.abs(along) - half)
-  return sd.amin(sd.square(across) + sd.square(beyond), 2)
+  return least
 end
 
 local function draw(style, n, noise, source)
@@ -132,9 +135,8 @@ end
 -- Appends n pictures of a style to list.
 local function add_pictures(list, style, n, noise, source)
   prepare(style)
-  local most = CHUNK // style.starts:size(1)
   while n > 0 do
-    local part = math.min(n, most)
+    local part = math.min(n, CHUNK)
     list[#list + 1] = draw(style, part, noise, source)
     n = n - part
   end

@@ -91,7 +91,7 @@ local function blob_centers(o, source)
 end
 
 --- Normal clouds around centers: a number of them, or a tensor {classes,
---- dim}. The result has them as .centers.
+--- dim}. The result has them as .truth.centers.
 ---@param o? table n (1000), centers (3), std (1), dim (2), seed (1)
 function points.blobs(o)
   o = sd.check_options(o, { "n", "centers", "std", "dim", "seed" }, "blobs")
@@ -101,7 +101,7 @@ function points.blobs(o)
   local centers = blob_centers(o, source)
   local y = labels(n, #centers)
   local out = set(centers:index_select(1, y), y, #centers, std, source)
-  out.centers = sd.eval(centers)
+  out.truth = sd.eval { centers = centers }
   return out
 end
 

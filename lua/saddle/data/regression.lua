@@ -3,7 +3,7 @@
 local options = require "saddle.data.options"
 local sd = require "saddle.init"
 
---- Normal x {n, dim} and y = x w + b + noise, {n, 1}; the result also has
+--- Normal x {n, dim} and y = x w + b + noise, {n, 1}; the field truth holds
 --- the weight w {dim, 1} and the bias b {1} that made it.
 ---@param o? table n (1000), dim (1), noise (0.1), seed (1)
 return function(o)
@@ -15,5 +15,5 @@ return function(o)
   local x = sd.randn({ n, dim }, source)
   local w, b = sd.randn({ dim, 1 }, source), sd.randn({ 1 }, source)
   local y = x:matmul(w) + b + noise * sd.randn({ n, 1 }, source)
-  return sd.eval { x = x, y = y, weight = w, bias = b }
+  return sd.eval { x = x, y = y, truth = { weight = w, bias = b } }
 end

@@ -34,39 +34,39 @@ local function random_order(n, o)
                                       o.seed and sd.generator(o.seed) })
 end
 
--- Sizes of the parts: counts, or shares that add up to at most 1; what
--- rounding leaves of shares that make 1 goes to the last part.
-local function part_sizes(parts, n)
-  local sizes, total, used = {}, 0, 0
-  if type(parts) ~= "table" or #parts == 0 then
-    fail "split: needs the parts' shares or sizes, such as {0.8, 0.2}"
-  end
-  local shares = true
-  for i, p in ipairs(parts) do
-    if type(p) ~= "number" or not (p >= 0) then
-      fail("split: part %d is %s, not a share or a size", i, tostring(p))
-    end
-    total = total + p
-    shares = shares and math.type(p) == "float"
-  end
-  if not shares then
-    for i, p in ipairs(parts) do
-      sizes[i] = math.tointeger(p) or
-        fail("split: shares and sizes are mixed (part %d is %s)", i, p)
-    end
-    if total > n then
-      fail("split: the parts need %d examples, there are %d", total, n)
-    end
-    return sizes
-  end
-  if total > 1 + 1e-9 then
-    fail("split: the shares add up to %g, more than 1", total)
-  end
+-- Sizes of parts that are shares of n; what rounding leaves of shares that
+-- make 1 goes to the last part.
+local function share_sizes(parts, total, n)
+  local sizes, used = {}, 0
   for i, p in ipairs(parts) do
     sizes[i] = math.floor(p * n + 1e-9)
     used = used + sizes[i]
   end
   if total > 1 - 1e-9 then sizes[#sizes] = sizes[#sizes] + n - used end
+  return sizes
+end
+
+local function part_sizes(parts, n)
+  if type(parts) ~= "table" or #parts == 0 then
+    fail "split: needs the parts' shares or sizes, such as {0.8, 0.2}"
+  end
+  local total, whole = 0, true
+  for i, p in ipairs(parts) do
+    if type(p) ~= "number" or not (p >= 0) then
+      fail("split: part %d is %s, not a share or a size", i, tostring(p))
+    end
+    total, whole = total + p, whole and math.tointeger(p) ~= nil
+  end
+  local float = math.type(total) == "float"
+  if float and total < 1 + 1e-9 then return share_sizes(parts, total, n) end
+  if not whole then
+    fail("split: {%s} are neither shares, which add up to 1 or less, nor "
+      .. "whole sizes", table.concat(parts, ", "))
+  elseif total > n then
+    fail("split: the parts need %d examples, there are %d", total, n)
+  end
+  local sizes = {}
+  for i, p in ipairs(parts) do sizes[i] = math.tointeger(p) end
   return sizes
 end
 

@@ -72,7 +72,7 @@ end
 local function minor_ticks(range)
   local list = {}
   local first, last = math.log(range[1], 10), math.log(range[2], 10)
-  if last - first > 9 then return "" end
+  if last - first > 9 or last ~= last then return "" end
   for power = math.floor(first), math.ceil(last) do
     for m = 2, 9 do
       local at = m * 10.0 ^ power

@@ -37,7 +37,7 @@ end
 ---@return { at: number, label: string }[]
 local function linear(low, high, n)
   local span = high - low
-  if span ~= span or span <= 0 then
+  if span <= 0 or span - span ~= 0 then
     return { { at = low, label = label(low) } }
   end
   local step, found = nice_step(span, n or 5), {}
@@ -65,6 +65,7 @@ end
 ---@return { at: number, label: string }[]
 local function log(low, high, n)
   local first, last = math.log(low, 10), math.log(high, 10)
+  if last - first > 700 or last - first ~= last - first then return {} end
   local stride = math.max(1, math.ceil((last - first) / ((n or 5) + 2)))
   local found = {}
   for power = math.floor(first), math.ceil(last) do
