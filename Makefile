@@ -101,8 +101,64 @@ $(BUILD)/obj/library.o: $(BUILD)/gen/library.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
+# ---- the jobs ------------------------------------------------------------
+deps:
+	@sh src/host/install-deps.sh
+
+# A second make, because the first may have been without the libraries.
+demo: deps
+	@$(MAKE) --no-print-directory -s $(BUILD)/saddle
+	$(BUILD)/saddle examples/demo.lua
+
+C_TESTS   = $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/test_*.c))
+LUA_TESTS = $(sort $(wildcard tests/lua/*_test.lua))
+T_TESTS   = $(sort $(wildcard tests/*.t tests/host/*.t))
+PROVE     = SADDLE=$(BUILD)/saddle SADDLE_BUILD=$(BUILD) \
+            prove --exec tests/run --timer
+
+$(BUILD)/tests/%: tests/c/%.c tests/c/tap.h $(BUILD)/libsaddle.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests/c $(CFLAGS) -o $@ $< $(BUILD)/libsaddle.a \
+	  $(LDFLAGS) $(LIBS)
+
+test: deps
+	@$(MAKE) --no-print-directory run-tests
+
+run-tests: all $(C_TESTS)
+	$(PROVE) $(C_TESTS) $(T_TESTS) $(LUA_TESTS)
+
+# The same under the sanitizers, then the scripts with a collector that runs
+# at every step.
+ASAN = BUILD=build/asan OPT="-O1 -g" \
+       SANITIZE="-fsanitize=address,undefined \
+       -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+
+check: deps
+	ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=tests/lsan.txt \
+	  SADDLE_SLOW=1 $(MAKE) --no-print-directory $(ASAN) run-tests
+	@$(MAKE) --no-print-directory all
+	SADDLE_GC=aggressive $(PROVE) $(LUA_TESTS)
+
+bench: all
+	$(BUILD)/saddle tests/bench/run.lua
+
+lint:
+	@for cc in gcc clang; do for f in $(CORE_SRC) $(LUA_SRC) $(HOST_SRC); do \
+	  $$cc $(CPPFLAGS) -std=c11 $(WARN) -Wno-unknown-pragmas \
+	    -Wno-source-uses-openmp -Wno-unknown-warning-option -Werror \
+	    -fsyntax-only $$f || exit 1; done; done
+	luacheck -q lua examples tests
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/lua/5.4
+	install $(BUILD)/saddle $(DESTDIR)$(PREFIX)/bin/saddle
+	install -m 644 $(BUILD)/libsaddle.a $(DESTDIR)$(PREFIX)/lib/
+	install $(BUILD)/saddle.so $(DESTDIR)$(PREFIX)/lib/lua/5.4/saddle.so
+	cd src && find saddle.h $(CORE_DIRS) -name '*.h' -exec install -D -m 644 \
+	  {} $(abspath $(DESTDIR)$(PREFIX))/include/saddle/{} \;
+
 clean:
 	rm -rf $(BUILD) out
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
-.PHONY: all clean
+.PHONY: all deps demo test run-tests check bench lint install clean

@@ -27,6 +27,20 @@ local function verdict(low, high, zero, critical_here)
   return "minimum"
 end
 
+local point = {}
+
+-- The verdict in words, with the numbers behind it.
+function point:__tostring()
+  local w, n = {}, #self.eigenvalues
+  for i = n, math.max(1, n - 2), -1 do
+    w[#w + 1] = ("%.3g"):format(self.eigenvalues[i])
+  end
+  local negative = ("%d%s negative, lowest %.3g"):format(
+    self.index, self.exact and "" or " or more", self.eigenvalues[1])
+  return ("%s: loss %.4g, |gradient| %.2g, eigenvalues %s ... (%s)"):format(
+    self.kind, self.loss, self.gradient_norm, table.concat(w, " "), negative)
+end
+
 --- What kind of critical point params is:
 --- { kind, index, gradient_norm, eigenvalues (ascending), direction, exact,
 --- loss }. Scale-free: the point counts as critical when the step a
@@ -53,9 +67,11 @@ function critical.classify(f, params, o)
   for _, x in ipairs(w) do if x < -zero then index = index + 1 end end
   local kind = verdict(low, high, zero, here)
   if kind == "maximum" and index < #w then kind = "degenerate" end
-  return { kind = kind, index = index, gradient_norm = gnorm,
+  return setmetatable({
+           kind = kind, index = index, gradient_norm = gnorm,
            eigenvalues = w, exact = exact, loss = loss:item(),
-           direction = low < -zero and H.unravel(v:to(H.dtype)) or nil }
+           direction = low < -zero and H.unravel(v:to(H.dtype)) or nil,
+         }, point)
 end
 
 return critical

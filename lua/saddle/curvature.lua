@@ -12,7 +12,7 @@ operator.__index = operator
 
 local function is_operator(x) return getmetatable(x) == operator end
 
--- ---- operators ---------------------------------------------------------------
+-- ---- operators -------------------------------------------------------------
 
 --- A symmetric operator on vectors of n elements.
 ---@param o table n, matvec (v -> A v), dtype, unravel (vector -> tree)
@@ -73,7 +73,7 @@ function operator:__tostring()
   return ("%s on %d elements (%s)"):format(self.name, self.n, self.dtype)
 end
 
--- ---- products -------------------------------------------------------------------
+-- ---- products --------------------------------------------------------------
 
 local function check_vector(self, v, what)
   if v.ndim ~= 1 or v:numel() ~= self.n then
@@ -116,7 +116,7 @@ function operator:dense(o)
   return sd.cat(columns, 2)
 end
 
--- ---- eigenvalues -------------------------------------------------------------------
+-- ---- eigenvalues -----------------------------------------------------------
 
 local function flags(o)
   local c = {}
@@ -223,7 +223,7 @@ function operator:density(o)
   return setmetatable(d, density)
 end
 
--- ---- the Hessian -----------------------------------------------------------------------
+-- ---- the Hessian -----------------------------------------------------------
 
 --- The Hessian of f(params, ...) at params. What does not depend on the
 --- vector is computed once.

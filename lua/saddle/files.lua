@@ -132,6 +132,23 @@ function forms.json.save(path, value)
   core.write_atomic(path, json.encode(value) .. "\n")
 end
 
+-- One value of a list a line.
+forms.jsonl = { options = {}, load_options = {} }
+
+function forms.jsonl.save(path, list)
+  local lines = {}
+  for i, value in ipairs(list) do lines[i] = json.encode(value) .. "\n" end
+  core.write_atomic(path, table.concat(lines))
+end
+
+function forms.jsonl.load(path)
+  local list = {}
+  for line in core.read_text(path):gmatch "[^\n]+" do
+    list[#list + 1] = json.decode(line, { nonfinite = true })
+  end
+  return list
+end
+
 function forms.json.load(path)
   return json.decode(core.read_text(path), { nonfinite = true })
 end
@@ -145,7 +162,7 @@ local function number_text(v, dtype)
   if v ~= v then return "nan" end
   if v == math.huge or v == -math.huge then return v > 0 and "inf" or "-inf" end
   if dtype == "f64" then return (json.number(v):gsub("%.0$", "")) end
-  for digits = 6, 9 do
+  for digits = 7, 9 do
     local text = ("%." .. digits .. "g"):format(v)
     if string.unpack("f", string.pack("f", tonumber(text))) == v then
       return text

@@ -5,7 +5,7 @@
 local debug, load0, loadfile0 = debug, load, loadfile
 
 
--- ---- chunks are text ----------------------------------------------------------
+-- ---- chunks are text -------------------------------------------------------
 
 local function text_mode(mode, what)
   if mode ~= nil and not tostring(mode):find "t" then
@@ -48,7 +48,7 @@ local function text_modules()
   end
 end
 
--- ---- strict globals --------------------------------------------------------------
+-- ---- strict globals --------------------------------------------------------
 
 local function strict(env, absent)
   setmetatable(env, { __index = function(_, name)
@@ -64,7 +64,7 @@ local function strict(env, absent)
   end })
 end
 
--- ---- the sandbox -------------------------------------------------------------------
+-- ---- the sandbox -----------------------------------------------------------
 
 -- A library's table without some functions; reading one of those says so.
 local function without(name, lib, ...)

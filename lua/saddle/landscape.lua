@@ -7,7 +7,7 @@ local sd = require "saddle.init"
 
 local landscape = {}
 
--- ---- directions ----------------------------------------------------------------
+-- ---- directions ------------------------------------------------------------
 
 -- |x| over all dims but the first `kept`, in a shape that broadcasts.
 local function norms(x, kept)
@@ -67,7 +67,7 @@ function landscape.between(a, b)
   return sd.tree.map(function(x, y) return y - x end, a, b)
 end
 
--- ---- scans -----------------------------------------------------------------------
+-- ---- scans -----------------------------------------------------------------
 
 local function axis(spec, name, n)
   spec = spec or { -1, 1, n }
@@ -174,7 +174,7 @@ function landscape.plane(f, params, d1, d2, o)
   return setmetatable(s, scan)
 end
 
--- ---- what is done with a scan --------------------------------------------------------
+-- ---- what is done with a scan ----------------------------------------------
 
 --- Saves x, y, loss and accuracy, as .npz or .json.
 function scan:save(path)

@@ -8,6 +8,9 @@ return function(sd, define, options)
     if how == "mean" then return sd.mean(l) end
     if how == "sum" then return sd.sum(l) end
     if how == "none" then return l end
+    if how == "batchmean" and what == "kl_div" then
+      return sd.sum(l) / l:size(1)
+    end
     fail("%s: reduction must be 'mean', 'sum' or 'none', not '%s'", what,
          tostring(how))
   end

@@ -84,7 +84,7 @@ function optimizer:__tostring()
   return ("%s{ %s }"):format(own.rule.name, table.concat(parts, ", "))
 end
 
--- ---- one step over a tree -----------------------------------------------------
+-- ---- one step over a tree --------------------------------------------------
 
 -- The hyper-parameters of the leaf at path; traced ones override.
 local function hyper_for(own, path, t, traced)
@@ -225,7 +225,7 @@ function optimizer:load(state)
   return self
 end
 
--- ---- compiled steps ---------------------------------------------------------------
+-- ---- compiled steps --------------------------------------------------------
 
 -- The hyper-parameters that change from step to step.
 local function scheduled(own)
@@ -287,7 +287,7 @@ function optimizer:compile(f)
   end
 end
 
--- ---- rules --------------------------------------------------------------------------
+-- ---- rules -----------------------------------------------------------------
 
 local function check_groups(rule, groups)
   for i, g in ipairs(groups) do

@@ -81,6 +81,11 @@ return function(sd, methods, core)
     if type(m) == "table" then m, o = nil, m end
     o = options(o, { "dtype" }, "eye")
     m = m or n
+    for _, k in ipairs { n, m } do
+      if math.type(k) ~= "integer" or k < 0 then
+        fail("eye: %s rows or columns", tostring(k))
+      end
+    end
     local rows = sd.arange(1, n):unsqueeze(2)
     return rows:eq(sd.arange(1, m)):to(o.dtype or sd.default_dtype())
   end
@@ -207,7 +212,7 @@ return function(sd, methods, core)
   define("hardswish", "x", "x clamp(x + 3, 0, 6) / 6.", "u(-2, 2, {5})",
     function(x) return x * sd.clamp(x + 3, 0, 6) / 6 end)
 
-  -- ---- reductions -------------------------------------------------------------
+  -- ---- reductions ----------------------------------------------------------
 
   define("mean", "x dim? keepdim=false", "Mean over dims (all by default).",
     "r{2, 3}\nr{2, 3, 2}, {1, 3}\nr{2, 3}, 2, {keepdim = true}",
@@ -299,9 +304,7 @@ return function(sd, methods, core)
         return o.keepdim and x or x:squeeze(dim)
       end
       local n = x:size(dim)
-      if n == 0 then
-        x = sd.amax(sd.ones_like(x), dim, { keepdim = true })
-      end
+      if n == 0 then x = sd.sum(x, dim, { keepdim = true }) + 1 end
       while n > 1 do
         local half = n // 2
         local a, b = x:narrow(dim, 1, half), x:narrow(dim, half + 1, half)
@@ -402,7 +405,7 @@ return function(sd, methods, core)
              sd.tensor(counts, { dtype = "i64" })
     end)
 
-  -- ---- shape -----------------------------------------------------------------------
+  -- ---- shape ---------------------------------------------------------------
 
   methods.view, sd.view = methods.reshape, sd.reshape
   methods.broadcast_to, sd.broadcast_to = methods.expand, sd.expand
@@ -585,7 +588,7 @@ return function(sd, methods, core)
     return table.unpack(xs)
   end
 
-  -- ---- products -----------------------------------------------------------------------
+  -- ---- products ------------------------------------------------------------
 
   define("mm", "x y", "Matrix product of two matrices.", "r{2, 3}, r{3, 2}",
     function(x, y)
@@ -669,7 +672,7 @@ return function(sd, methods, core)
     return require "saddle.einsum" (sd, spec, ...)
   end
 
-  -- ---- neural ----------------------------------------------------------------------------
+  -- ---- neural --------------------------------------------------------------
 
   local function last_dim(dim, o, what)
     if type(dim) == "table" then dim, o = nil, dim end

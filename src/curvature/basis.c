@@ -53,7 +53,7 @@ void sd_basis_free(SdBasis *b) {
   b->work = NULL;
 }
 
-/* ---- sweeps --------------------------------------------------------------- */
+/* ---- sweeps ------------------------------------------------------------- */
 
 typedef struct Sweep {
   const SdBasis *b;
@@ -180,7 +180,7 @@ SdStatus sd_basis_random_row(const SdBasis *b, int64_t count, uint64_t seed,
   return SD_OK;
 }
 
-/* ---- rotation ------------------------------------------------------------- */
+/* ---- rotation ----------------------------------------------------------- */
 
 typedef struct Rotation {
   const SdBasis *b;

@@ -35,7 +35,7 @@ static const char *const end_names[] = {
 
 const char *sd_solve_end_name(SdSolveEnd end) { return end_names[end]; }
 
-/* ---- vectors of the system ------------------------------------------------ */
+/* ---- vectors of the system ---------------------------------------------- */
 
 static double dot(const Solve *s, const void *x, const void *y) {
   return sd_vector_dot(s->op->dtype, s->op->n, x, y);
@@ -84,7 +84,7 @@ static SdStatus not_finite(const Solve *s, SdError *err) {
                       (long long)s->out->iterations);
 }
 
-/* ---- CG ------------------------------------------------------------------- */
+/* ---- CG ----------------------------------------------------------------- */
 
 /* Notes the curvature along p, w being its product: 0 when CG cannot go on.
 ** Of a definite A the cosine of p and w is at least 2 / sqrt(condition), far
@@ -118,7 +118,7 @@ static SdStatus cg_cycle(Solve *s, SdError *err) {
   return SD_OK;
 }
 
-/* ---- MINRES --------------------------------------------------------------- */
+/* ---- MINRES ------------------------------------------------------------- */
 
 /* In the names of Paige and Saunders and of Choi's and Saunders's program. */
 typedef struct Minres {
@@ -215,7 +215,7 @@ static SdStatus minres_cycle(Solve *s, SdError *err) {
   return SD_OK;
 }
 
-/* ---- cycles --------------------------------------------------------------- */
+/* ---- cycles ------------------------------------------------------------- */
 
 static SdStatus find_residual(Solve *s, SdError *err) {
   void *r = s->work[0];

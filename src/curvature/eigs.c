@@ -35,7 +35,7 @@ static double *entry(const Krylov *y, int64_t i, int64_t j) {
   return y->t + i * y->capacity + j;
 }
 
-/* ---- birth and death ------------------------------------------------------ */
+/* ---- birth and death ---------------------------------------------------- */
 
 static void krylov_free(Krylov *y) {
   sd_memory_free(y->t, y->bytes);
@@ -56,7 +56,7 @@ static SdStatus krylov_new(Krylov *y, SdError *err) {
                       err);
 }
 
-/* ---- the recurrence ------------------------------------------------------- */
+/* ---- the recurrence ----------------------------------------------------- */
 
 /* Row size becomes a fresh direction, coupled to nothing. */
 static SdStatus refresh(Krylov *y, SdError *err) {
@@ -94,7 +94,7 @@ static SdStatus expand(Krylov *y, SdError *err) {
   return SD_OK;
 }
 
-/* ---- Ritz pairs ----------------------------------------------------------- */
+/* ---- Ritz pairs --------------------------------------------------------- */
 
 typedef struct Ranked {
   double key;
@@ -169,7 +169,7 @@ static int wanted_converged(const Krylov *y) {
   return 1;
 }
 
-/* ---- restarts ------------------------------------------------------------- */
+/* ---- restarts ----------------------------------------------------------- */
 
 /* The count Ritz pairs of the list, which begins with all that stay locked,
 ** become the first rows; the next direction moves up behind them. */
@@ -242,7 +242,7 @@ static SdStatus lock(Krylov *y, SdError *err) {
   return SD_OK;
 }
 
-/* ---- the search ----------------------------------------------------------- */
+/* ---- the search --------------------------------------------------------- */
 
 static int spent(const Krylov *y) { return y->products >= y->o.max_iter; }
 
@@ -274,7 +274,7 @@ static SdStatus search(Krylov *y, SdError *err) {
   return SD_OK;
 }
 
-/* ---- verification --------------------------------------------------------- */
+/* ---- verification ------------------------------------------------------- */
 
 /* What would have been wanted lies above upper or below lower. */
 typedef struct Bounds {
@@ -297,7 +297,8 @@ static Bounds find_bounds(const Krylov *y) {
 
 /* Whether an eigenvalue at distance gap beyond the outermost Ritz value of
 ** a random start is unlikely after steps products (Kuczynski and Wozniakowski
-** 1992, theorem 4.2): P <= 1.648 sqrt(n) exp(-(2 steps - 1) sqrt(gap/range)). */
+** 1992, theorem 4.2):
+**   P <= 1.648 sqrt(n) exp(-(2 steps - 1) sqrt(gap / range)). */
 static int is_unlikely(int64_t n, int64_t steps, double gap, double range) {
   const double probability = 1e-3;
   double rate = sqrt(gap / range) * (double)(2 * steps - 1);
@@ -353,7 +354,7 @@ static SdStatus find(Krylov *y, SdError *err) {
   }
 }
 
-/* ---- results -------------------------------------------------------------- */
+/* ---- results ------------------------------------------------------------ */
 
 void sd_eigs_free(SdEigs *e) {
   size_t doubles = (size_t)e->k * sizeof(double);

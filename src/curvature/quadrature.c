@@ -49,7 +49,7 @@ void sd_quadrature_smooth(int64_t count, const double *nodes,
   }
 }
 
-/* ---- density -------------------------------------------------------------- */
+/* ---- density ------------------------------------------------------------ */
 
 void sd_density_free(SdDensity *d) {
   size_t points = (size_t)d->points * sizeof(double);

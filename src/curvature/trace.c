@@ -38,7 +38,7 @@ static void summarise(SdTraceEstimate *t, double base, int64_t count,
   t->error = count > 1 ? sqrt(square / (n * (n - 1))) : NAN;
 }
 
-/* ---- Hutchinson ----------------------------------------------------------- */
+/* ---- Hutchinson --------------------------------------------------------- */
 
 SdStatus sd_trace_hutchinson(const SdOperator *op, int64_t count,
                              const void *probes, SdTraceEstimate *out,
@@ -62,7 +62,7 @@ SdStatus sd_trace_hutchinson(const SdOperator *op, int64_t count,
   return status;
 }
 
-/* ---- what the sketching methods share ------------------------------------- */
+/* ---- what the sketching methods share ----------------------------------- */
 
 /* An orthonormal basis q of A's products with the first count probes, and
 ** room for small matrices. */
@@ -124,7 +124,7 @@ static SdStatus sketch_build(Sketch *s, double *h, SdError *err) {
   return SD_OK;
 }
 
-/* ---- Hutch++ -------------------------------------------------------------- */
+/* ---- Hutch++ ------------------------------------------------------------ */
 
 /* tr(Q^T A Q) */
 static SdStatus exact_part(Sketch *s, double *sum, SdError *err) {
@@ -166,7 +166,7 @@ SdStatus sd_trace_hutchpp(const SdOperator *op, int64_t count,
   return status;
 }
 
-/* ---- XTrace --------------------------------------------------------------- */
+/* ---- XTrace ------------------------------------------------------------- */
 
 /* In the names of the paper: with Y = A Omega = Q R, h = Q^T A Q (rank x
 ** rank), w = Q^T Omega (rank x count), and s_i the unit vector for which

@@ -129,7 +129,7 @@ static void thread_start(Thread *t, const Run *r, int number) {
     t->reg[r->odd[i].reg] = thread_block(t, p->nblocks + p->nsplats + i);
 }
 
-/* ---- one block ----------------------------------------------------------- */
+/* ---- one block ---------------------------------------------------------- */
 
 static void run_block(Thread *t, int64_t first, int64_t n) {
   const Run *r = t->run;
@@ -158,7 +158,7 @@ static void plain_task(Thread *t, int64_t task) {
     run_block(t, i, end - i < BLOCK ? end - i : BLOCK);
 }
 
-/* ---- folds over trailing dims --------------------------------------------- */
+/* ---- folds over trailing dims ------------------------------------------- */
 
 static SdAccumulator *row_acc(const Run *r, int fold, int64_t row) {
   return r->acc + ((int64_t)fold * r->p->rows + row) * r->chunks;
@@ -216,7 +216,7 @@ static void store_rows(const Run *r, SdArray *const *outputs) {
   }
 }
 
-/* ---- folds over leading dims ----------------------------------------------- */
+/* ---- folds over leading dims -------------------------------------------- */
 
 static SdLoop fold_loop(SdFold fold) {
   static const SdLoop loops[SD_NFOLDS] = {
@@ -282,7 +282,7 @@ static void store_columns(const Run *r, SdArray *const *outputs) {
   }
 }
 
-/* ---- the run ----------------------------------------------------------------- */
+/* ---- the run ------------------------------------------------------------ */
 
 static void plan_rows(Run *r) {
   const SdProgram *p = r->p;

@@ -34,7 +34,7 @@ struct SdPlan {
   int runs;
 };
 
-/* ---- building --------------------------------------------------------------- */
+/* ---- building ----------------------------------------------------------- */
 
 static SdStatus push_ref(SdPlan *p, int item, SdError *err) {
   SdStatus s = sd_memory_grow(&p->refs, &p->refs_capacity,
@@ -288,7 +288,7 @@ void sd_plan_free(SdPlan *p) {
   sd_memory_free(p, sizeof *p);
 }
 
-/* ---- running ------------------------------------------------------------------ */
+/* ---- running ------------------------------------------------------------ */
 
 static SdArray *array_of(SdPlan *p, int item) {
   return &p->arrays[p->first[item]];

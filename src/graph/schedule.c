@@ -250,7 +250,7 @@ static void link_members(Schedule *s) {
   }
 }
 
-/* ---- order of the units --------------------------------------------------- */
+/* ---- order of the units ------------------------------------------------- */
 
 typedef struct UnitFrame {
   int member, next; /* the member looked at, its next input */

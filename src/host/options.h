@@ -1,22 +1,36 @@
-/* The command line. */
+/*
+** The command line.  SdOptions stand before the script; what follows its name
+** belongs to it.
+*/
 #ifndef SD_HOST_OPTIONS_H
 #define SD_HOST_OPTIONS_H
 
-typedef struct HostOptions {
-  int argc;
+#include <lua.h>
+
+typedef struct SdOptions {
   char **argv;
-  int script;    /* argv's place of the script, or argc */
-  int interactive, sandbox, info, version, help, deterministic;
-  int threads;   /* 0: not given */
-  const char *seed, *dtype;
-  int lines;     /* number of -e */
-} HostOptions;
+  int argc;
+  int script; /* index in argv; argc when there is none */
+  int help, version, info, interactive, sandbox, deterministic;
+  int lines;         /* how many -e */
+  int threads;       /* 0: not given */
+  const char *dtype; /* NULL: not given */
+  int has_seed;
+  lua_Integer seed;
+} SdOptions;
 
-/* 0, or 2 with a message on stderr. */
-int host_options_read(HostOptions *o, int argc, char **argv);
-void host_options_usage(void);
+/* Reads argv.  On bad usage pushes a message and returns 0. */
+int sd_options_read(lua_State *L, SdOptions *o, int argc, char **argv);
 
-/* The text of the k-th -e, from 0. */
-const char *host_options_line(const HostOptions *o, int k);
+/* The code of the next -e; NULL when there is none left.  *i is where to
+** look from and moves on; start with 1. */
+const char *sd_options_next_line(const SdOptions *o, int *i);
+
+/* Pushes the list `arg`: the script at 0, its arguments from 1, what stands
+** before it at negative indices. */
+void sd_options_push_arguments(lua_State *L, const SdOptions *o);
+
+/* What -h prints. */
+void sd_options_print_help(void);
 
 #endif

@@ -27,7 +27,7 @@ static int is_regular(const char *verb, const char *path,
   return 0;
 }
 
-/* ---- writing -------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------ */
 
 static SdStatus fail(SdFileWriter *w, SdError *err) {
   if (w->error.code == SD_OK) sd_file_error("write", w->path, &w->error);
@@ -143,7 +143,7 @@ SdStatus sd_file_write_atomic(const char *path, const void *bytes, size_t n,
   return sd_file_finish(&w, err);
 }
 
-/* ---- folders -------------------------------------------------------------- */
+/* ---- folders ------------------------------------------------------------ */
 
 static int make_dir(const char *path) {
   struct stat st;
@@ -171,7 +171,7 @@ SdStatus sd_file_make_dirs(const char *path, SdError *err) {
   return SD_OK;
 }
 
-/* ---- reading -------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------ */
 
 SdStatus sd_file_open(const char *path, int *fd, uint64_t *size,
                       SdError *err) {

@@ -18,7 +18,7 @@ static const struct {
              {"i8", SD_I64},  {"f4", SD_F32}, {"f8", SD_F64}};
 enum { NTYPES = sizeof types / sizeof *types };
 
-/* ---- the header, a Python dict literal ------------------------------------ */
+/* ---- the header, a Python dict literal ---------------------------------- */
 
 typedef struct Header {
   SdDtype dtype;
@@ -155,7 +155,7 @@ static SdStatus parse_header(Parser *x, Header *h) {
   return sd_shape_check(&h->shape, x->name, x->err);
 }
 
-/* ---- reading -------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------ */
 
 static SdStatus too_short(const SdNpySource *s, SdError *err) {
   return sd_error_set(err, SD_EIO, "'" SD_FILE_NAME "': truncated .npy data",
@@ -267,7 +267,7 @@ SdStatus sd_npy_read(const char *path, SdArray *out, SdError *err) {
   return status;
 }
 
-/* ---- writing -------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------ */
 
 static const char *type_name(SdDtype d) {
   for (int i = 0; i < NTYPES; i++)

@@ -19,7 +19,7 @@ SdStatus sd_npy_read(const char *path, SdArray *out, SdError *err);
 /* Replaces path atomically. */
 SdStatus sd_npy_write(const char *path, const SdArray *a, SdError *err);
 
-/* ---- for containers of .npy data -------------------------------------------- */
+/* ---- for containers of .npy data ---------------------------------------- */
 
 /* Where the bytes come from.  read fills exactly n bytes or fails. */
 typedef struct SdNpySource {

@@ -45,7 +45,7 @@ enum {
 /* No deflate stream grows by more than 258 bytes for 2 bits. */
 #define MAX_RATIO UINT64_C(1032)
 
-/* ---- the directory -------------------------------------------------------- */
+/* ---- the directory ------------------------------------------------------ */
 
 typedef struct Member {
   const char *name; /* in the directory's bytes, ended at ".npy" */
@@ -233,7 +233,7 @@ const char *sd_npz_name(const SdNpz *z, int64_t i) {
   return z->members[i].name;
 }
 
-/* ---- reading a member ----------------------------------------------------- */
+/* ---- reading a member --------------------------------------------------- */
 
 typedef struct MemberSource {
   SdNpySource source;
@@ -356,7 +356,7 @@ SdStatus sd_npz_read(SdNpz *z, int64_t i, SdArray *out, SdError *err) {
   return status;
 }
 
-/* ---- writing -------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------ */
 
 struct SdNpzWriter {
   SdFileWriter file;

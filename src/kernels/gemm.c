@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-  CUT = 1 << 17,         /* multiplications from which threads pay */
+  CUT = 1 << 18,         /* multiplications from which threads pay */
   CUT_GEMV = 8192,       /* the same of matrix times vector */
   MAX_INT = 1 << 30      /* BLAS counts in ints */
 };
@@ -37,7 +37,8 @@ static int64_t piece_of(int64_t n, int64_t count, int64_t unit) {
 }
 
 static int64_t saturating_mul(int64_t a, int64_t b) {
-  return __builtin_mul_overflow(a, b, &a) ? INT64_MAX : a;
+  int64_t ab;
+  return __builtin_mul_overflow(a, b, &ab) ? INT64_MAX : ab;
 }
 
 /* Multiplications of one product. */
@@ -61,11 +62,10 @@ static int has_small_kernels(void) {
   return known;
 }
 
-/* Measured: beyond these sizes packing wins. */
-static int tiles_pay(SdDtype d, const SdGemm *g, int64_t work) {
+/* Measured: beyond these sizes packed panels win. */
+static int tiles_pay(SdDtype d, int64_t work) {
   if (!has_small_kernels()) return 0;
-  return d == SD_F32 ? !g->trans_b || work < (int64_t)1 << 31
-                     : work < (int64_t)1 << 30;
+  return work < (int64_t)1 << (d == SD_F32 ? 31 : 30);
 }
 
 static void grid_of_tiles(SdDtype d, const SdGemm *g, Grid *grid) {
@@ -79,10 +79,10 @@ static void grid_of_tiles(SdDtype d, const SdGemm *g, Grid *grid) {
 /* Few large panels: each call packs anew.  Rows are cut first unless they
 ** are much the shorter side. */
 static void grid_of_panels(const SdGemm *g, int64_t work, Grid *grid) {
-  int64_t panels = work >> 33 ? 16 : work >> 28 ? 8 : work >> 26 ? 4 : 2;
+  int64_t panels = work >> 32 ? 16 : work >> 28 ? 8 : work >> 26 ? 4 : 2;
   int64_t down = 1, across = 1;
   if (2 * g->m >= g->n) {
-    down = at_most(panels, ceil_div(g->m, 128));
+    down = at_most(panels, ceil_div(g->m, panels < 8 ? 128 : 512));
     across = at_most(panels / down, ceil_div(g->n, 64));
   } else {
     across = at_most(panels, ceil_div(g->n, 256));
@@ -107,7 +107,7 @@ static Grid grid_of(SdDtype d, const SdGemm *g, int64_t work) {
   Grid grid = {GEMM, at_most(g->m, MAX_INT), at_most(g->n, MAX_INT), MAX_INT,
                1, 1};
   if (g->n == 1 || g->m == 1) grid_of_gemv(g, work, &grid);
-  else if (work >= CUT && tiles_pay(d, g, work)) grid_of_tiles(d, g, &grid);
+  else if (work >= CUT && tiles_pay(d, work)) grid_of_tiles(d, g, &grid);
   else if (work >= CUT) grid_of_panels(g, work, &grid);
   grid.down = ceil_div(g->m, grid.rows);
   grid.across = ceil_div(g->n, grid.cols);
@@ -204,40 +204,56 @@ static void run_piece(SdDtype d, const Product *p, const Grid *grid,
   }
 }
 
-/* The product of nothing. */
-static void multiply_empty(SdDtype d, const Product *p) {
-  int64_t row = p->g->ldc * (int64_t)sd_dtype_size(d);
-  if (p->g->beta == 0)
-    for (int64_t i = 0; i < p->g->m; i++)
-      clear(d, p->g->n, p->c + i * row, 1);
-}
-
 /* ---- the products --------------------------------------------------- */
 
-/* The pieces of all products are one loop, handed out in runs that are
-** worth the handing. */
+typedef struct Batch {
+  SdDtype dtype;
+  const SdGemm *g;
+  Grid grid;
+  const void *const *a, *const *b;
+  void *const *c;
+} Batch;
+
+/* The pieces of all products are numbered through. */
+static void run_pieces(const Batch *w, int64_t first, int64_t end) {
+  int64_t pieces = w->grid.down * w->grid.across;
+  for (int64_t i = first; i < end; i++) {
+    int64_t k = i / pieces;
+    Product p = {w->g, w->a[k], w->b[k], w->c[k]};
+    run_piece(w->dtype, &p, &w->grid, i % pieces);
+  }
+}
+
+static void clear_all(SdDtype d, const SdGemm *g, int64_t count,
+                      void *const *c) {
+  int64_t row = g->ldc * (int64_t)sd_dtype_size(d);
+  if (g->beta != 0) return;
+  for (int64_t i = 0; i < count; i++)
+    for (int64_t r = 0; r < g->m; r++)
+      clear(d, g->n, (char *)c[i] + r * row, 1);
+}
+
+/* A region without threads would still cost more than a small product. */
 void sd_gemm_batch(SdDtype d, const SdGemm *g, int64_t count,
                    const void *const *a, const void *const *b,
                    void *const *c) {
-  if (g->m == 0 || g->n == 0) return;
+  if (count == 0 || g->m == 0 || g->n == 0) return;
   if (g->k == 0) {
-    for (int64_t i = 0; i < count; i++)
-      multiply_empty(d, &(Product){g, NULL, NULL, c[i]});
+    clear_all(d, g, count, c);
     return;
   }
   int64_t work = work_of(g);
-  Grid grid = grid_of(d, g, work);
-  int64_t pieces = grid.down * grid.across, total = count * pieces;
-  int threads = saturating_mul(work, count) >=
-                (grid.kind == GEMM ? CUT : CUT_GEMV);
-  int64_t run = threads ? CUT / (work / pieces + 256) + 1 : total;
-#pragma omp parallel for schedule(dynamic) if (threads)
-  for (int64_t first = 0; first < total; first += run)
-    for (int64_t i = first; i < at_most(first + run, total); i++) {
-      int64_t k = i / pieces;
-      Product p = {g, a[k], b[k], c[k]};
-      run_piece(d, &p, &grid, i % pieces);
-    }
+  Batch w = {d, g, grid_of(d, g, work), a, b, c};
+  int64_t pieces = w.grid.down * w.grid.across, total = count * pieces;
+  int64_t all = saturating_mul(work, count);
+  if (all < (w.grid.kind == GEMM ? CUT : CUT_GEMV)) {
+    run_pieces(&w, 0, total);
+    return;
+  }
+  int64_t run = CUT / (work / pieces + 256) + 1;
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t i = 0; i < total; i += run)
+    run_pieces(&w, i, at_most(i + run, total));
 }
 
 void sd_gemm(SdDtype d, const SdGemm *g, const void *a, const void *b,

@@ -197,7 +197,7 @@ SdStatus sd_lapack_solve_triangular(SdDtype d, int64_t n, int64_t m,
   return SD_OK;
 }
 
-/* ---- inertia ----------------------------------------------------------------------- */
+/* ---- inertia ------------------------------------------------------------ */
 
 static double at(SdDtype d, const void *a, int64_t n, int64_t i, int64_t j) {
   return d == SD_F32 ? (double)((const float *)a)[j * n + i]

@@ -39,7 +39,7 @@ const char *sd_loop_vectors(void) {
 #endif
 }
 
-/* ---- accumulators --------------------------------------------------------- */
+/* ---- accumulators ------------------------------------------------------- */
 
 SdAccumulator sd_fold_identity(SdDtype d, SdFold fold) {
   SdAccumulator a = {.i = 0};

@@ -1,200 +1,146 @@
+/*
+** Philox 4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as
+** easy as 1, 2, 3" (2011).  The key is the seed; the counter is the block's
+** number and the stream.  A group of blocks is made at a time, word by
+** word, so that every loop is vectorised; an element's place in its group
+** says which words it is made of.
+*/
 #include "kernels/random.h"
 
-#include <math.h>
+#include "kernels/random_table.h"
+
 #include <string.h>
 
-/* ---- Philox 4x32-10 -------------------------------------------------------------- */
+enum {
+  BLOCKS = SD_RANDOM_BLOCKS,
+  PARALLEL = 32768 /* elements from which threads pay */
+};
 
-enum { LANES = 16, BLOCK = 4 * LANES }; /* numbers made at once */
+/* ---- bits ----------------------------------------------------------- */
 
-typedef struct Bits {
-  uint32_t x[4][LANES];
-} Bits;
-
-/* Counters first .. first + LANES-1 of a stream. */
-static void philox(uint64_t seed, uint64_t stream, uint64_t first, Bits *b) {
-  uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-  for (int i = 0; i < LANES; i++) {
-    uint64_t c = first + (uint64_t)i;
-    b->x[0][i] = (uint32_t)c;
-    b->x[1][i] = (uint32_t)(c >> 32);
-    b->x[2][i] = (uint32_t)stream;
-    b->x[3][i] = (uint32_t)(stream >> 32);
-  }
-  for (int round = 0; round < 10; round++) {
-    for (int i = 0; i < LANES; i++) {
-      uint64_t p = (uint64_t)b->x[0][i] * 0xD2511F53u;
-      uint64_t q = (uint64_t)b->x[2][i] * 0xCD9E8D57u;
-      uint32_t y1 = b->x[1][i], y3 = b->x[3][i];
-      b->x[0][i] = (uint32_t)(q >> 32) ^ y1 ^ k0;
-      b->x[1][i] = (uint32_t)q;
-      b->x[2][i] = (uint32_t)(p >> 32) ^ y3 ^ k1;
-      b->x[3][i] = (uint32_t)p;
+static void group_of_words(uint64_t seed, uint64_t stream, int64_t group,
+                           SdRandomWords out) {
+  uint64_t first = (uint64_t)group * BLOCKS;
+  for (int j = 0; j < BLOCKS; j++) {
+    uint64_t block = first + (uint64_t)j;
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32);
+    uint32_t c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
+    for (int round = 0; round < 10; round++) {
+      uint64_t p = (uint64_t)0xD2511F53 * c0, q = (uint64_t)0xCD9E8D57 * c2;
+      c0 = (uint32_t)(q >> 32) ^ c1 ^ k0;
+      c1 = (uint32_t)q;
+      c2 = (uint32_t)(p >> 32) ^ c3 ^ k1;
+      c3 = (uint32_t)p;
+      k0 += 0x9E3779B9;
+      k1 += 0xBB67AE85;
     }
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
+    out[0][j] = c0;
+    out[1][j] = c1;
+    out[2][j] = c2;
+    out[3][j] = c3;
   }
 }
 
-/* ---- distributions ------------------------------------------------------------------ */
-
-static double unit53(uint32_t high, uint32_t low) {
-  return (double)(((uint64_t)high << 32 | low) >> 11) * 0x1p-53;
+static inline uint64_t two_words(SdRandomWords w, int which, int j) {
+  return (uint64_t)w[2 * which][j] << 32 | w[2 * which + 1][j];
 }
 
-/* A block of BLOCK f32 or BLOCK/2 f64 numbers. */
-static void uniform_f32(const Bits *b, float *out) {
-  const uint32_t *x = &b->x[0][0];
-  for (int i = 0; i < BLOCK; i++) out[i] = (float)(x[i] >> 8) * 0x1p-24f;
+static int64_t at_most(int64_t n, int64_t limit) {
+  return n < limit ? n : limit;
 }
 
-static void uniform_f64(const Bits *b, double *out) {
-  for (int i = 0; i < LANES; i++) {
-    out[i] = unit53(b->x[0][i], b->x[1][i]);
-    out[LANES + i] = unit53(b->x[2][i], b->x[3][i]);
+/* ---- floats --------------------------------------------------------- */
+
+typedef void Fill(SdRandomWords words, void *out);
+
+static void fill(SdDtype d, Fill *f, uint64_t seed, uint64_t stream,
+                 int64_t n, void *out) {
+  int64_t size = (int64_t)sd_dtype_size(d);
+  int64_t per = d == SD_F32 ? 4 * BLOCKS : 2 * BLOCKS;
+  int64_t groups = (n + per - 1) / per;
+#pragma omp parallel for schedule(static) if (n >= PARALLEL)
+  for (int64_t g = 0; g < groups; g++) {
+    SdRandomWords words;
+    double whole[2 * BLOCKS];
+    char *at = (char *)out + g * per * size;
+    int64_t here = at_most(n - g * per, per);
+    group_of_words(seed, stream, g, words);
+    f(words, here == per ? (void *)at : whole);
+    if (here < per) memcpy(at, whole, (size_t)(here * size));
   }
 }
 
-/* Box and Muller (1958): two normals from two uniforms, the first in
-** (0, 1]. */
-static void normal_f64(const Bits *b, double *out) {
-  for (int i = 0; i < LANES; i++) {
-    double u = unit53(b->x[0][i], b->x[1][i]) + 0x1p-53;
-    double v = unit53(b->x[2][i], b->x[3][i]);
-    double r = sqrt(-2 * log(u));
-    out[i] = r * cos(2 * M_PI * v);
-    out[LANES + i] = r * sin(2 * M_PI * v);
-  }
-}
-
-/* log for x in (0, 1], about 1e-7 relative: x = 2^e m with m near 1, then
-** the series of 2 atanh((m-1)/(m+1)). */
-static inline float log_f32(float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, 4);
-  int32_t e = (int32_t)((bits - 0x3f3504f3u) >> 23);
-  if (bits < 0x3f3504f3u) e -= 512;
-  bits -= (uint32_t)e << 23;
-  float m;
-  memcpy(&m, &bits, 4);
-  float s = (m - 1) / (m + 1), t = s * s;
-  float p = 2 + t * (0.66666667f + t * (0.4f + t * (0.28571430f +
-                                                   t * 0.22222222f)));
-  return (float)e * 0.69314718f + s * p;
-}
-
-/* sin and cos of 2 pi v: v less its nearest quarter, Taylor series. */
-static inline void turn_f32(float v, float *s, float *c) {
-  float q = (float)(int32_t)(v * 4 + 0.5f), x = (v - q * 0.25f) * 6.2831853f;
-  float t = x * x;
-  float si = x * (1 + t * (-0.16666667f + t * (0.0083333310f -
-                                               t * 0.00019840874f)));
-  float co = 1 + t * (-0.5f + t * (0.041666638f + t * (-0.0013888378f +
-                                                       t * 2.4760495e-5f)));
-  int32_t k = (int32_t)q & 3;
-  float a = k & 1 ? co : si, b = k & 1 ? si : co;
-  *s = k & 2 ? -a : a;
-  *c = (k + 1) & 2 ? -b : b;
-}
-
-static void normal_f32(const Bits *b, float *out) {
-  const uint32_t *x = &b->x[0][0];
-  enum { HALF = BLOCK / 2 };
-  for (int i = 0; i < HALF; i++) {
-    float u = ((float)(x[i] >> 8) + 1) * 0x1p-24f;
-    float v = (float)(x[HALF + i] >> 8) * 0x1p-24f, s, c;
-    float r = sqrtf(-2 * log_f32(u));
-    turn_f32(v, &s, &c);
-    out[i] = r * c;
-    out[HALF + i] = r * s;
-  }
-}
-
-/* ---- whole tensors ----------------------------------------------------------------------- */
-
-typedef void (*Fill)(const Bits *b, void *out);
-
-static void fill_uniform_f32(const Bits *b, void *o) { uniform_f32(b, o); }
-static void fill_uniform_f64(const Bits *b, void *o) { uniform_f64(b, o); }
-static void fill_normal_f32(const Bits *b, void *o) { normal_f32(b, o); }
-static void fill_normal_f64(const Bits *b, void *o) { normal_f64(b, o); }
-
-static void fill(uint64_t seed, uint64_t stream, int64_t n, SdDtype d,
-                 Fill f, void *out) {
-  int64_t size = (int64_t)sd_dtype_size(d), per = d == SD_F32 ? BLOCK
-                                                              : BLOCK / 2;
-  int64_t blocks = (n + per - 1) / per;
-#pragma omp parallel for schedule(static) if (n > 16384)
-  for (int64_t k = 0; k < blocks; k++) {
-    Bits b;
-    char *to = (char *)out + k * per * size;
-    philox(seed, stream, (uint64_t)(k * LANES), &b);
-    if ((k + 1) * per <= n) {
-      f(&b, to);
-    } else {
-      double rest[BLOCK];
-      f(&b, rest);
-      memcpy(to, rest, (size_t)((n - k * per) * size));
-    }
-  }
+static const SdRandomTable *table_of(SdDtype d) {
+  return d == SD_F32 ? &sd_random_table_f32 : &sd_random_table_f64;
 }
 
 void sd_random_uniform(SdDtype d, uint64_t seed, uint64_t stream, int64_t n,
                        void *out) {
-  fill(seed, stream, n, d,
-       d == SD_F32 ? fill_uniform_f32 : fill_uniform_f64, out);
+  fill(d, table_of(d)->uniform, seed, stream, n, out);
 }
 
 void sd_random_normal(SdDtype d, uint64_t seed, uint64_t stream, int64_t n,
                       void *out) {
-  fill(seed, stream, n, d, d == SD_F32 ? fill_normal_f32 : fill_normal_f64,
-       out);
+  fill(d, table_of(d)->normal, seed, stream, n, out);
 }
 
-/* ---- integers -------------------------------------------------------------------------------- */
+/* ---- integers ------------------------------------------------------- */
 
-/* GCC and clang have it on every 64-bit machine. */
-__extension__ typedef unsigned __int128 wide;
+__extension__ typedef unsigned __int128 Wide;
 
-static uint64_t word(const Bits *b, int i) {
-  int lane = i % LANES, half = i / LANES;
-  return (uint64_t)b->x[2 * half][lane] << 32 | b->x[2 * half + 1][lane];
+static inline uint64_t high_product(uint64_t a, uint64_t b) {
+  return (uint64_t)((Wide)a * b >> 64);
 }
 
-static void store(SdDtype d, void *out, int64_t i, int64_t v) {
-  switch (d) {
-    case SD_F64: ((double *)out)[i] = (double)v; break;
-    case SD_F32: ((float *)out)[i] = (float)v; break;
-    case SD_I64: ((int64_t *)out)[i] = v; break;
-    case SD_I32: ((int32_t *)out)[i] = (int32_t)v; break;
-    default: ((uint8_t *)out)[i] = (uint8_t)v; break;
-  }
+/* floor(r span / 2^128) for r of 128 bits, below a span of up to 2^64,
+** which is given as 0: biased by less than 2^-64. */
+static inline uint64_t below(uint64_t span, uint64_t high, uint64_t low) {
+  if (span == 0) return high;
+  uint64_t whole = high_product(high, span), part = high * span;
+  return whole + (part + high_product(low, span) < part);
 }
 
-/* The high word of 64 bits times the span: bias below span / 2^64. */
+static void store(SdDtype d, int64_t n, const int64_t *v, void *out) {
+  for (int64_t i = 0; i < n; i++) switch (d) {
+      case SD_U8: ((uint8_t *)out)[i] = (uint8_t)v[i]; break;
+      case SD_I32: ((int32_t *)out)[i] = (int32_t)v[i]; break;
+      case SD_I64: ((int64_t *)out)[i] = v[i]; break;
+      case SD_F32: ((float *)out)[i] = (float)v[i]; break;
+      default: ((double *)out)[i] = (double)v[i]; break;
+    }
+}
+
 void sd_random_integer(SdDtype d, uint64_t seed, uint64_t stream, int64_t n,
                        int64_t low, int64_t high, void *out) {
   uint64_t span = (uint64_t)high - (uint64_t)low + 1;
-  Bits b;
-  for (int64_t i = 0; i < n; i++) {
-    int k = (int)(i % (2 * LANES));
-    if (k == 0) philox(seed, stream, (uint64_t)(i / 2), &b);
-    uint64_t w = word(&b, k);
-    uint64_t v = span ? (uint64_t)(((wide)w * span) >> 64) : w;
-    store(d, out, i, (int64_t)((uint64_t)low + v));
+  int64_t groups = (n + BLOCKS - 1) / BLOCKS;
+  int64_t size = (int64_t)sd_dtype_size(d);
+#pragma omp parallel for schedule(static) if (n >= PARALLEL)
+  for (int64_t g = 0; g < groups; g++) {
+    SdRandomWords w;
+    int64_t v[BLOCKS];
+    group_of_words(seed, stream, g, w);
+    for (int j = 0; j < BLOCKS; j++)
+      v[j] = (int64_t)((uint64_t)low +
+                       below(span, two_words(w, 0, j), two_words(w, 1, j)));
+    store(d, at_most(n - g * BLOCKS, BLOCKS), v,
+          (char *)out + g * BLOCKS * size);
   }
 }
 
-/* Fisher and Yates, as Durstenfeld (1964). */
+/* Fisher and Yates, from the end. */
 void sd_random_permutation(uint64_t seed, uint64_t stream, int64_t n,
                            int64_t base, int64_t *out) {
-  Bits b;
-  for (int64_t i = 0; i < n; i++) {
-    int k = (int)(i % (2 * LANES));
-    if (k == 0) philox(seed, stream, (uint64_t)(i / 2), &b);
-    int64_t j = (int64_t)(((wide)word(&b, k) *
-                           (uint64_t)(i + 1)) >> 64);
-    out[i] = out[j];
-    out[j] = base + i;
+  SdRandomWords w;
+  for (int64_t i = 0; i < n; i++) out[i] = base + i;
+  for (int64_t k = 0; k < n - 1; k++) {
+    int64_t last = n - 1 - k, at = k % (2 * BLOCKS);
+    if (at == 0) group_of_words(seed, stream, k / (2 * BLOCKS), w);
+    uint64_t r = two_words(w, at >= BLOCKS, (int)(at % BLOCKS));
+    int64_t j = (int64_t)high_product(r, (uint64_t)last + 1);
+    int64_t t = out[j];
+    out[j] = out[last];
+    out[last] = t;
   }
 }

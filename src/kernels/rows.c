@@ -14,7 +14,7 @@ static const int64_t parallel_elements = 1 << 15;
 #define BY_DTYPE(d) \
   switch (d) { FOR_EACH_DTYPE(CALL_CASE) default: break; }
 
-/* ---- argmax, argmin ----------------------------------------------------------------- */
+/* ---- argmax, argmin ----------------------------------------------------- */
 
 #define ARG(suffix, dtype, type) \
   static int64_t argmax_##suffix(const type *x, int64_t n, int64_t step) { \
@@ -62,7 +62,7 @@ void sd_rows_argmin(SdDtype d, const SdRows *r, const void *x,
   arg_rows(d, 0, r, x, out);
 }
 
-/* ---- running sums ------------------------------------------------------------------------ */
+/* ---- running sums ------------------------------------------------------- */
 
 #define SCAN(suffix, type, total) \
   static void cumsum_##suffix(const type *x, type *o, int64_t n, \
@@ -95,7 +95,7 @@ void sd_rows_cumsum(SdDtype d, const SdRows *r, int reverse, const void *x,
   }
 }
 
-/* ---- sorting -------------------------------------------------------------------------------- */
+/* ---- sorting ------------------------------------------------------------ */
 
 /* Merge sort of indices: stable, no worst case, no recursion. */
 #define SORT(suffix, dtype, type) \
@@ -149,7 +149,7 @@ void sd_rows_sort(SdDtype d, const SdRows *r, int descending, const void *x,
     }
 }
 
-/* ---- gathering ---------------------------------------------------------------------------------- */
+/* ---- gathering ---------------------------------------------------------- */
 
 static int64_t place(int64_t k, int64_t len) {
   return k > 0 ? k - 1 : k + len;
@@ -270,7 +270,7 @@ SdStatus sd_rows_put_add(SdDtype d, const SdRows *r, int64_t n,
   return SD_OK;
 }
 
-/* ---- histogram --------------------------------------------------------------------------------------- */
+/* ---- histogram ---------------------------------------------------------- */
 
 static double element(SdDtype d, const void *x, int64_t i) {
   switch (d) {

@@ -27,7 +27,7 @@ typedef struct Matvec {
   void *out;
 } Matvec;
 
-/* ---- tensors and flat memory ---------------------------------------------------- */
+/* ---- tensors and flat memory -------------------------------------------- */
 
 /* Pushes a tensor that holds a copy of the memory. */
 static void push_copy(lua_State *L, SdDtype d, const SdShape *s,
@@ -134,7 +134,7 @@ static double option_number(lua_State *L, int i, const char *name,
   return v;
 }
 
-/* ---- results are pushed protected, so that a full Lua frees ours first --------------- */
+/* ---- results are pushed protected, so that a full Lua frees ours first -- */
 
 typedef struct Push {
   void (*f)(lua_State *L, const void *result);
@@ -155,7 +155,7 @@ static int push_protected(lua_State *L, void (*f)(lua_State *, const void *),
   return lua_pcall(L, 1, 1, 0) == LUA_OK;
 }
 
-/* ---- eigs(n, dtype, f, start or nil, options) ------------------------------------------ */
+/* ---- eigs(n, dtype, f, start or nil, options) --------------------------- */
 
 static void push_eigs(lua_State *L, const void *result) {
   const SdEigs *e = result;
@@ -196,7 +196,7 @@ static int core_eigs(lua_State *L) {
   return good ? 1 : lua_error(L);
 }
 
-/* ---- lanczos(n, dtype, f, start, options) ------------------------------------------------ */
+/* ---- lanczos(n, dtype, f, start, options) ------------------------------- */
 
 typedef struct LanczosResult {
   const SdLanczos *l;
@@ -234,7 +234,7 @@ static int core_lanczos(lua_State *L) {
   return good ? 1 : lua_error(L);
 }
 
-/* ---- density(n, dtype, f, probes {count, n}, options) ---------------------------------------- */
+/* ---- density(n, dtype, f, probes {count, n}, options) ------------------- */
 
 static void push_density(lua_State *L, const void *result) {
   const SdDensity *d = result;
@@ -278,7 +278,7 @@ static int core_density(lua_State *L) {
   return good ? 1 : lua_error(L);
 }
 
-/* ---- trace(n, dtype, f, probes, method) -> estimate, error, products ---------------------------- */
+/* ---- trace(n, dtype, f, probes, method) -> estimate, error, products ---- */
 
 static int core_trace_estimate(lua_State *L) {
   static const char *const names[] = {"hutchinson", "hutch++", "xtrace", NULL};

@@ -26,7 +26,7 @@ typedef struct Function {
 
 #define GENERATOR "saddle.generator"
 
-/* ---- reading the args string ------------------------------------------------------ */
+/* ---- reading the args string -------------------------------------------- */
 
 static const char *read_param(const char *s, Param *p) {
   size_t n = strcspn(s, ": ");
@@ -50,7 +50,7 @@ static void read_params(Function *f) {
   while (*s) s = read_param(s, &f->params[f->n++]);
 }
 
-/* ---- reading a call ------------------------------------------------------------------- */
+/* ---- reading a call ----------------------------------------------------- */
 
 typedef struct Reader {
   lua_State *L;
@@ -179,11 +179,22 @@ static int read_option(Reader *r, const Param *p, SdArgument *a) {
   return given;
 }
 
+/* A last {} is options nobody gave, where no list is expected. */
+static int is_empty_options(Reader *r, const Param *p) {
+  if (r->at != r->top || !lua_istable(r->L, r->at)) return 0;
+  if (p && strchr("SDL", p->kind)) return 0;
+  lua_pushnil(r->L);
+  if (!lua_next(r->L, r->at)) return 1;
+  lua_pop(r->L, 2);
+  return 0;
+}
+
 static void read_argument(Reader *r, const Param *p, SdArgument *a) {
   memset(a, 0, offsetof(SdArgument, i));
   a->i[0] = (int64_t)p->otherwise;
   a->f = p->otherwise;
   a->data = NULL;
+  if (is_empty_options(r, p)) r->at++;
   if (p->kind == 'S') {
     read_shape(r, p, a);
   } else if (r->at <= r->top && !lua_isnil(r->L, r->at) &&
@@ -249,6 +260,7 @@ static void read_call(Reader *r, SdCall *c) {
   for (int k = 0; k < f->n && !r->b->error.code; k++)
     read_argument(r, &f->params[k], &c->a[k]);
   if (!r->b->error.code) check_options(r);
+  if (is_empty_options(r, NULL)) r->at++;
   if (!r->b->error.code && r->at <= r->top)
     sd_builder_fail(r->b, SD_EARGUMENT, "%s: too many arguments (it takes "
                     "%d)", f->op->name, f->n);
@@ -290,7 +302,7 @@ static int call(lua_State *L) {
   return n;
 }
 
-/* ---- generators --------------------------------------------------------------------------- */
+/* ---- generators --------------------------------------------------------- */
 
 static int generator_gc(lua_State *L) {
   sd_generator_release(*(SdGenerator **)lua_touserdata(L, 1));
@@ -315,7 +327,7 @@ static int core_seed(lua_State *L) {
   return 0;
 }
 
-/* ---- opening --------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------ */
 
 static int core_default_dtype(lua_State *L) {
   lua_pushstring(L, sd_dtype_name(sd_default_dtype()));

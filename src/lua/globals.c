@@ -4,7 +4,7 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
-/* ---- the nearest known name ---------------------------------------------- */
+/* ---- the nearest known name ------------------------------------------ */
 
 /* saddle.nearest(key, names), whatever became of `require`. */
 static int nearest(lua_State *L) {
@@ -41,7 +41,7 @@ static void push_names(lua_State *L, int i) {
   }
 }
 
-/* ---- missing names ---------------------------------------------------------- */
+/* ---- missing names --------------------------------------------------- */
 
 static int undefined(lua_State *L) {
   const char *key = lua_tostring(L, 2);
@@ -82,7 +82,7 @@ static void seal(lua_State *L, const char *prefix, const char *const *names) {
   lua_pop(L, 1);
 }
 
-/* ---- the sandbox ---------------------------------------------------------------- */
+/* ---- the sandbox ----------------------------------------------------- */
 
 static const char *const no_names[] = {NULL};
 static const char *const global_names[] = {"io", NULL};
@@ -161,6 +161,12 @@ static void enter_sandbox(lua_State *L) {
   seal(L, "package.", package_names);
   lua_getglobal(L, LUA_OSLIBNAME);
   seal(L, "os.", os_names);
+}
+
+int sd_lua_in_sandbox(lua_State *L) {
+  int type = lua_getfield(L, LUA_REGISTRYINDEX, SD_LIBRARY_ENV);
+  lua_pop(L, 1);
+  return type != LUA_TNIL;
 }
 
 void sd_lua_seal_globals(lua_State *L, int sandbox) {

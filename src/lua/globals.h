@@ -20,6 +20,10 @@ void sd_lua_seal_globals(lua_State *L, int sandbox);
 ** absent outside. */
 #define SD_LIBRARY_ENV "saddle.environment"
 
+/* Whether sd_lua_seal_globals was told so: bindings that write files or run
+** programs refuse then. */
+int sd_lua_in_sandbox(lua_State *L);
+
 /* Pushes " (did you mean 'x'?)" for the name nearest to key in the list on
 ** the top of the stack, or "" when none is near.  Raises nothing. */
 void sd_lua_push_hint(lua_State *L, const char *key);

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- handles ------------------------------------------------------------------- */
+/* ---- handles ------------------------------------------------------------ */
 
 SdNode **sd_lua_push_handle(lua_State *L) {
   SdNode **h = lua_newuserdatauv(L, sizeof *h, 0);
@@ -65,7 +65,7 @@ static int handle_gc(lua_State *L) {
   return 0;
 }
 
-/* ---- memory ------------------------------------------------------------------------ */
+/* ---- memory ------------------------------------------------------------- */
 
 /*
 ** The collector sees 16-byte userdata, not the buffers behind them.  When
@@ -111,7 +111,7 @@ void sd_lua_settle(lua_State *L, SdNode *n) {
   if (!n->value && sd_node_is_heavy(n) && !n->trace) sd_lua_eval(L, &n, 1);
 }
 
-/* ---- operators ------------------------------------------------------------------------ */
+/* ---- operators ---------------------------------------------------------- */
 
 typedef SdNode *(*Binary)(SdBuilder *b, SdNode *x, SdNode *y);
 
@@ -160,7 +160,7 @@ static int tensor_idiv(lua_State *L) { return arithmetic(L, floordiv, "//"); }
 static int tensor_mod(lua_State *L) { return arithmetic(L, mod, "%"); }
 static int tensor_unm(lua_State *L) { return arithmetic(L, negate, "-"); }
 
-/* ---- looking ----------------------------------------------------------------------------- */
+/* ---- looking ------------------------------------------------------------ */
 
 static void push_element(lua_State *L, SdDtype d, const void *p) {
   switch (d) {
@@ -272,7 +272,7 @@ static int tensor_size(lua_State *L) {
   return 1;
 }
 
-/* ---- making from Lua values ----------------------------------------------------------------- */
+/* ---- making from Lua values --------------------------------------------- */
 
 /* The shape of nested tables, from the first element of each level. */
 static void table_shape(lua_State *L, int i, SdShape *s) {

@@ -14,7 +14,7 @@
 #define TRACE "saddle.trace"
 #define PLAN "saddle.plan"
 
-/* ---- lists of nodes -------------------------------------------------------------- */
+/* ---- lists of nodes ----------------------------------------------------- */
 
 /* The tensors of the list at i, in memory that Lua owns (pushed).  false
 ** entries are NULL. */
@@ -62,7 +62,7 @@ static void fill_results(lua_State *L, int results, SdNode *const *list,
   }
 }
 
-/* ---- traces ------------------------------------------------------------------------- */
+/* ---- traces ------------------------------------------------------------- */
 
 static SdTrace *check_trace(lua_State *L, int i) {
   SdTrace **t = luaL_checkudata(L, i, TRACE);
@@ -140,7 +140,7 @@ static int core_abstract(lua_State *L) {
   return 1;
 }
 
-/* ---- transforms ------------------------------------------------------------------------ */
+/* ---- transforms --------------------------------------------------------- */
 
 typedef void (*Linear)(SdBuilder *, const SdTrace *, int, SdNode *const *,
                        SdNode *const *, int, SdNode *const *, SdNode **);
@@ -212,7 +212,7 @@ static int core_stop_gradient(lua_State *L) {
   return 1;
 }
 
-/* ---- plans ------------------------------------------------------------------------------- */
+/* ---- plans -------------------------------------------------------------- */
 
 typedef struct Plan {
   SdPlan *plan;

@@ -10,7 +10,7 @@
 
 enum { MAX_DEPTH = 100 };
 
-/* ---- sorted keys ------------------------------------------------------------------ */
+/* ---- sorted keys -------------------------------------------------------- */
 
 /* Whether the table at i is a plain list 1 .. n; pushes nothing. */
 static int is_list(lua_State *L, int i, lua_Integer *n) {
@@ -61,7 +61,7 @@ static lua_Integer push_keys(lua_State *L, int i) {
   return n;
 }
 
-/* ---- leaves -------------------------------------------------------------------------- */
+/* ---- leaves ------------------------------------------------------------- */
 
 typedef struct Walk {
   lua_State *L;
@@ -139,7 +139,7 @@ static int core_leaves(lua_State *L) {
   return 2;
 }
 
-/* ---- rebuilding ------------------------------------------------------------------------ */
+/* ---- rebuilding --------------------------------------------------------- */
 
 static void rebuild(lua_State *L, int i, int list, lua_Integer *next,
                     int depth) {

@@ -20,7 +20,7 @@ SdNode *sd_zeros_like(SdBuilder *b, SdNode *x) {
   return x ? sd_full(b, (SdDtype)x->dtype, &x->shape, 0) : NULL;
 }
 
-/* ---- iota: attributes i[0] dtype, i[1] n -------------------------------------- */
+/* ---- iota: attributes i[0] dtype, i[1] n -------------------------------- */
 
 static SdStatus iota_infer(SdNode *y, SdError *err) {
   y->dtype = (unsigned char)y->attr->i[0];
@@ -49,7 +49,7 @@ SdNode *sd_iota(SdBuilder *b, SdDtype d, int64_t n) {
   return sd_cast(b, sd_node_make(b, &iota_op, 0, NULL, &attr), d);
 }
 
-/* ---- calls ----------------------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------- */
 
 static int shape_of(SdBuilder *b, const SdOp *op, const SdArgument *a,
                     SdShape *s) {

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- promotion -------------------------------------------------------------- */
+/* ---- promotion ---------------------------------------------------------- */
 
 static int kind_of(SdDtype d) { return d >= SD_F32 ? 2 : d > SD_BOOL; }
 
@@ -35,7 +35,7 @@ static SdDtype promote(const SdOp *op, SdNode *const *in, int nin) {
   return (SdDtype)d;
 }
 
-/* ---- making nodes -------------------------------------------------------------- */
+/* ---- making nodes ------------------------------------------------------- */
 
 SdNode *sd_constant(SdBuilder *b, SdDtype d, double value) {
   SdAttr attr = {.f = value};
@@ -101,7 +101,7 @@ SdNode *sd_elementwise(SdBuilder *b, const SdOp *op, SdNode *const *in,
   return y;
 }
 
-/* ---- derivatives ------------------------------------------------------------------ */
+/* ---- derivatives -------------------------------------------------------- */
 
 #define X y->in[0]
 #define Y y->in[1]
@@ -231,7 +231,7 @@ RULE(sigmoid_d) {
 }
 RULE(softplus_d) { (void)i; return sd_sigmoid(b, X); }
 
-/* ---- scripts' calls that are not one node over their arguments -------------------- */
+/* ---- scripts' calls that are not one node over their arguments ---------- */
 
 static int digamma_call(SdBuilder *b, const SdOp *op, const SdCall *c,
                         SdNode **out) {
@@ -303,7 +303,7 @@ static int cast_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- the table ----------------------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------- */
 
 #define ELEMENTWISE(NAME, LOOP, FLAGS) \
   .name = NAME, .kind = SD_KIND_ELEMENTWISE, .loop = SD_LOOP_##LOOP, \
@@ -442,7 +442,7 @@ static const SdOp cast_op = {ELEMENTWISE("cast", COPY, 0),
 const SdOp sd_op_constant = {
     .name = "constant", .kind = SD_KIND_CONSTANT, .flags = SD_OP_HIDDEN};
 
-/* ---- as functions ----------------------------------------------------------------------- */
+/* ---- as functions ------------------------------------------------------- */
 
 /* An entry of the table above, found once. */
 #define ENTRY(NAME) \

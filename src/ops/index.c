@@ -48,7 +48,7 @@ static SdNode *lead(SdBuilder *b, SdNode *x, int batched, int64_t size) {
   return sd_expand(b, x, &s);
 }
 
-/* ---- gather, scatter_add ------------------------------------------------------- */
+/* ---- gather, scatter_add ------------------------------------------------ */
 
 static SdStatus same_but(const SdNode *y, const SdShape *a, const SdShape *b,
                          int dim, SdError *err) {
@@ -175,7 +175,7 @@ static int scatter_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- take, put_add: whole slices ---------------------------------------------------- */
+/* ---- take, put_add: whole slices ---------------------------------------- */
 
 static SdStatus take_infer(SdNode *y, SdError *err) {
   y->dtype = y->in[0]->dtype;
@@ -286,7 +286,7 @@ static int take_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- sorting: attributes i[0] dim, i[1] descending ------------------------------------- */
+/* ---- sorting: attributes i[0] dim, i[1] descending ---------------------- */
 
 static SdStatus argsort_infer(SdNode *y, SdError *err) {
   (void)err;
@@ -371,7 +371,7 @@ static int extreme_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] && out[1] ? 2 : 0;
 }
 
-/* ---- histogram: f holds nothing; i[0] bins; inputs x, low, high ------------------------- */
+/* ---- histogram: f holds nothing; i[0] bins; inputs x, low, high --------- */
 
 static SdStatus histogram_infer(SdNode *y, SdError *err) {
   int64_t bins = y->attr->i[0];
@@ -409,7 +409,7 @@ static int histogram_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- the table ------------------------------------------------------------------------------ */
+/* ---- the table ---------------------------------------------------------- */
 
 #define CALLED(NAME, ARGS, DOC, SAMPLES) \
   .name = NAME, .kind = SD_KIND_CALL, .args = ARGS, .doc = DOC, \

@@ -14,7 +14,9 @@
 enum { CHOLESKY, SOLVE, TRIANGULAR, EIGH, TRIL, TRIU, NOPS };
 static const SdOp table[NOPS];
 
-static int64_t from_end(const SdShape *s, int k) { return s->dims[s->ndim - k]; }
+static int64_t from_end(const SdShape *s, int k) {
+  return s->dims[s->ndim - k];
+}
 
 static int64_t stack_of(const SdShape *s) {
   int64_t n = 1;
@@ -73,7 +75,7 @@ static SdNode *batch(SdBuilder *b, SdNode *y, SdNode *const *in,
   return same_op(b, y, x);
 }
 
-/* ---- triangles: attribute i[0] the diagonal, i[1] upper ---------------------------- */
+/* ---- triangles: attribute i[0] the diagonal, i[1] upper ----------------- */
 
 static SdStatus same_infer(SdNode *y, SdError *err) {
   const SdShape *s = &y->in[0]->shape;
@@ -129,7 +131,7 @@ static int triangle_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- solve -------------------------------------------------------------------------- */
+/* ---- solve -------------------------------------------------------------- */
 
 static SdStatus solve_infer(SdNode *y, SdError *err) {
   const SdShape *a = &y->in[0]->shape, *x = &y->in[1]->shape;
@@ -272,7 +274,7 @@ static int solve_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- cholesky -------------------------------------------------------------------------- */
+/* ---- cholesky ----------------------------------------------------------- */
 
 static SdStatus cholesky_infer(SdNode *y, SdError *err) {
   y->dtype = y->in[0]->dtype;
@@ -327,7 +329,7 @@ static int cholesky_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- eigh: outputs values [.., n] and vectors [.., n, n] ------------------------------------ */
+/* ---- eigh: outputs values [.., n] and vectors [.., n, n] ---------------- */
 
 static SdStatus eigh_infer(SdNode *y, SdError *err) {
   y->dtype = y->in[0]->dtype;
@@ -415,7 +417,7 @@ static int eigh_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] && out[1] ? 2 : 0;
 }
 
-/* ---- the table --------------------------------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------- */
 
 #define SPD "s(3)"
 

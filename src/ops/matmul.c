@@ -14,7 +14,9 @@
 
 static const SdOp table[1];
 
-static int64_t from_end(const SdShape *s, int k) { return s->dims[s->ndim - k]; }
+static int64_t from_end(const SdShape *s, int k) {
+  return s->dims[s->ndim - k];
+}
 
 static SdStatus matmul_infer(SdNode *y, SdError *err) {
   const SdShape *a = &y->in[0]->shape, *c = &y->in[1]->shape;
@@ -25,7 +27,7 @@ static SdStatus matmul_infer(SdNode *y, SdError *err) {
   return sd_shape_check(&y->shape, "matmul", err);
 }
 
-/* ---- evaluation ----------------------------------------------------------------- */
+/* ---- evaluation --------------------------------------------------------- */
 
 /* A matrix in memory as BLAS takes it. */
 typedef struct Operand {
@@ -128,7 +130,7 @@ static SdStatus matmul_eval(const SdNode *y, const SdArray *const *in,
   return s;
 }
 
-/* ---- building --------------------------------------------------------------------- */
+/* ---- building ----------------------------------------------------------- */
 
 static SdNode *node(SdBuilder *b, SdNode *x, SdNode *y) {
   SdNode *in[2] = {x, y};
@@ -197,7 +199,7 @@ SdNode *sd_matmul(SdBuilder *b, SdNode *x, SdNode *y) {
   return z;
 }
 
-/* ---- derivatives --------------------------------------------------------------------- */
+/* ---- derivatives -------------------------------------------------------- */
 
 static SdNode *turned(SdBuilder *b, SdNode *x) {
   return x ? sd_transpose(b, x, x->shape.ndim - 2, x->shape.ndim - 1) : NULL;

@@ -46,7 +46,7 @@ SdNode *sd_shift(SdBuilder *b, SdNode *x, double s);
 SdNode *sd_elementwise(SdBuilder *b, const SdOp *op, SdNode *const *in,
                        int nin);
 
-/* ---- constants ----------------------------------------------------------- */
+/* ---- constants ---------------------------------------------------------- */
 
 /* A 0-d constant; weak ones (numbers of a script) take the dtype of what
 ** they meet. */
@@ -60,7 +60,7 @@ SdNode *sd_iota(SdBuilder *b, SdDtype d, int64_t n);
 SdDtype sd_default_dtype(void);
 void sd_set_default_dtype(SdDtype d);
 
-/* ---- reductions over a set of dims given as bits --------------------------- */
+/* ---- reductions over a set of dims given as bits ------------------------ */
 
 SdNode *sd_sum(SdBuilder *b, SdNode *x, int64_t dims, int keepdim);
 SdNode *sd_amax(SdBuilder *b, SdNode *x, int64_t dims, int keepdim);
@@ -68,7 +68,7 @@ SdNode *sd_amax(SdBuilder *b, SdNode *x, int64_t dims, int keepdim);
 SdNode *sd_sum_to(SdBuilder *b, SdNode *x, const SdShape *shape);
 SdNode *sd_cumsum(SdBuilder *b, SdNode *x, int dim, int reverse);
 
-/* ---- shape ------------------------------------------------------------------ */
+/* ---- shape -------------------------------------------------------------- */
 
 SdNode *sd_reshape(SdBuilder *b, SdNode *x, const SdShape *shape);
 SdNode *sd_permute(SdBuilder *b, SdNode *x, const int *dims);
@@ -86,7 +86,7 @@ SdNode *sd_embed(SdBuilder *b, SdNode *x, const SdShape *shape,
                  const int64_t *start, const int64_t *step);
 SdNode *sd_cat(SdBuilder *b, SdNode *const *x, int n, int dim);
 
-/* ---- indexing; index is i64 and counts from 1 ---------------------------------- */
+/* ---- indexing; index is i64 and counts from 1 --------------------------- */
 
 SdNode *sd_gather(SdBuilder *b, SdNode *x, int dim, SdNode *index);
 SdNode *sd_scatter_add(SdBuilder *b, SdNode *x, int dim, SdNode *index,
@@ -95,12 +95,12 @@ SdNode *sd_take(SdBuilder *b, SdNode *x, int dim, SdNode *index);
 SdNode *sd_put_add(SdBuilder *b, SdNode *x, int dim, SdNode *index,
                    int64_t size);
 
-/* ---- products -------------------------------------------------------------------- */
+/* ---- products ----------------------------------------------------------- */
 
 /* NumPy's matmul. */
 SdNode *sd_matmul(SdBuilder *b, SdNode *x, SdNode *y);
 
-/* ---- linear algebra over the last two dims ------------------------------------------ */
+/* ---- linear algebra over the last two dims ------------------------------ */
 
 SdNode *sd_solve(SdBuilder *b, SdNode *a, SdNode *x);
 SdNode *sd_solve_triangular(SdBuilder *b, SdNode *a, SdNode *x, int upper,
@@ -108,7 +108,7 @@ SdNode *sd_solve_triangular(SdBuilder *b, SdNode *a, SdNode *x, int upper,
 SdNode *sd_cholesky(SdBuilder *b, SdNode *a);
 SdNode *sd_tril(SdBuilder *b, SdNode *x, int64_t diagonal);
 
-/* ---- random --------------------------------------------------------------------------- */
+/* ---- random ------------------------------------------------------------- */
 
 typedef struct SdGenerator {
   int refs;
@@ -121,7 +121,7 @@ SdGenerator *sd_generator_default(void);
 SdNode *sd_randn(SdBuilder *b, SdGenerator *g, SdDtype d, const SdShape *s);
 SdNode *sd_rand(SdBuilder *b, SdGenerator *g, SdDtype d, const SdShape *s);
 
-/* ---- the table ---------------------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------- */
 
 typedef struct SdOpList {
   const SdOp *ops;

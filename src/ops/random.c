@@ -15,7 +15,7 @@
 enum { RAND, RANDN, RANDINT, RANDPERM, NOPS };
 static const SdOp table[NOPS];
 
-/* ---- generators ---------------------------------------------------------------- */
+/* ---- generators --------------------------------------------------------- */
 
 SdGenerator *sd_generator_new(uint64_t seed, SdError *err) {
   SdGenerator *g = sd_memory_alloc(sizeof *g, err);
@@ -32,7 +32,7 @@ SdGenerator *sd_generator_default(void) {
   return &g;
 }
 
-/* ---- nodes ------------------------------------------------------------------------ */
+/* ---- nodes -------------------------------------------------------------- */
 
 enum { AT_SHAPE = 5 };
 
@@ -76,8 +76,9 @@ static SdNode *random_node(SdBuilder *b, const SdOp *op, SdGenerator *g,
                  .count = AT_SHAPE + s->ndim,
                  .i = {d, (int64_t)g->seed, (int64_t)g->stream, low, high}};
   memcpy(attr.i + AT_SHAPE, s->dims, (size_t)s->ndim * sizeof *attr.i);
-  g->stream++;
-  return sd_node_make(b, op, 0, NULL, &attr);
+  SdNode *n = sd_node_make(b, op, 0, NULL, &attr);
+  if (n) g->stream++; /* a failed attempt draws nothing */
+  return n;
 }
 
 SdNode *sd_rand(SdBuilder *b, SdGenerator *g, SdDtype d, const SdShape *s) {
@@ -88,7 +89,7 @@ SdNode *sd_randn(SdBuilder *b, SdGenerator *g, SdDtype d, const SdShape *s) {
   return random_node(b, &table[RANDN], g, d, s, 0, 0);
 }
 
-/* ---- calls ---------------------------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------- */
 
 static SdGenerator *generator_of(const SdArgument *a) {
   return a->given ? a->data : sd_generator_default();

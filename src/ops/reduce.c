@@ -15,7 +15,7 @@
 enum { SUM, AMAX, AMIN, ANY, ALL, CUMSUM, ARGMAX, ARGMIN, NOPS };
 static const SdOp table[NOPS];
 
-/* ---- sets of dims ------------------------------------------------------------- */
+/* ---- sets of dims ------------------------------------------------------- */
 
 static int64_t all_dims(const SdNode *x) {
   return ((int64_t)1 << x->shape.ndim) - 1;
@@ -86,7 +86,7 @@ SdNode *sd_sum_to(SdBuilder *b, SdNode *x, const SdShape *shape) {
   return sd_reshape(b, sd_sum(b, x, dims, 0), shape);
 }
 
-/* ---- fold nodes ------------------------------------------------------------------ */
+/* ---- fold nodes --------------------------------------------------------- */
 
 static int64_t node_dims(const SdNode *y) {
   int cut = (int)y->attr->i[1];
@@ -159,7 +159,7 @@ static int reduce_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- along one dim ------------------------------------------------------------------ */
+/* ---- along one dim ------------------------------------------------------ */
 
 static SdRows rows_of(const SdShape *s, int dim) {
   SdRows r = {1, dim < s->ndim ? s->dims[dim] : 1, 1};
@@ -272,7 +272,7 @@ static int arg_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- the table ------------------------------------------------------------------------ */
+/* ---- the table ---------------------------------------------------------- */
 
 #define FOLD(NAME, FOLD_, FLAGS, DOC, SAMPLES) \
   .name = NAME, .kind = SD_KIND_REDUCE, .fold = SD_FOLD_##FOLD_, \

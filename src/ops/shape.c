@@ -29,7 +29,7 @@ static SdShape with_leading(const SdShape *s, int64_t n) {
   return r;
 }
 
-/* ---- reshape ------------------------------------------------------------------ */
+/* ---- reshape ------------------------------------------------------------ */
 
 static SdStatus reshape_infer(SdNode *y, SdError *err) {
   const SdNode *x = y->in[0];
@@ -145,7 +145,7 @@ static int unsqueeze_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- permute -------------------------------------------------------------------- */
+/* ---- permute ------------------------------------------------------------ */
 
 static SdStatus permute_infer(SdNode *y, SdError *err) {
   const SdNode *x = y->in[0];
@@ -228,7 +228,7 @@ static int transpose_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- expand ------------------------------------------------------------------------ */
+/* ---- expand ------------------------------------------------------------- */
 
 static SdStatus expand_infer(SdNode *y, SdError *err) {
   const SdNode *x = y->in[0];
@@ -298,7 +298,7 @@ static int expand_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- slice and its transpose ----------------------------------------------------------- */
+/* ---- slice and its transpose -------------------------------------------- */
 
 static int64_t start_of(const SdNode *y, int i) { return y->attr->i[i]; }
 static int64_t step_of(const SdNode *y, int i) {
@@ -497,7 +497,7 @@ static int pad_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- cat ---------------------------------------------------------------------------------- */
+/* ---- cat ---------------------------------------------------------------- */
 
 static SdStatus cat_infer(SdNode *y, SdError *err) {
   int dim = (int)y->attr->i[0];
@@ -584,7 +584,7 @@ static int cat_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- the table ------------------------------------------------------------------------------ */
+/* ---- the table ---------------------------------------------------------- */
 
 static const SdOp table[NOPS] = {
     [RESHAPE] = {.name = "reshape", .kind = SD_KIND_VIEW, .args = "x shape:S",

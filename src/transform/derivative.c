@@ -60,7 +60,7 @@ static SdNode *no_derivative(SdBuilder *b, const SdNode *n) {
                          n->op->name);
 }
 
-/* ---- vjp ------------------------------------------------------------------------ */
+/* ---- vjp ---------------------------------------------------------------- */
 
 static void accumulate(SdBuilder *b, SdNode **sum, SdNode *g) {
   if (g) *sum = *sum ? sd_add(b, *sum, g) : g;
@@ -129,7 +129,7 @@ void sd_transform_vjp(SdBuilder *b, const SdTrace *t, int ny,
   table_close(&table);
 }
 
-/* ---- jvp ------------------------------------------------------------------------- */
+/* ---- jvp ---------------------------------------------------------------- */
 
 static SdNode *elementwise_jvp(SdBuilder *b, SdNode *y, SdNode *const *t) {
   SdNode *sum = NULL;

@@ -37,7 +37,7 @@ static SdNode *copy_of(const Copy *c, const SdNode *n) {
   return slot < 0 ? NULL : c->of[slot];
 }
 
-/* ---- substitution --------------------------------------------------------------- */
+/* ---- substitution ------------------------------------------------------- */
 
 static SdNode *remake(SdBuilder *b, SdNode *n, SdNode *const *in) {
   if (n->op == &sd_op_tracer) return in[0];
@@ -69,7 +69,7 @@ void sd_transform_substitute(SdBuilder *b, const SdTrace *t, int nx,
   copy_close(&c);
 }
 
-/* ---- vmap -------------------------------------------------------------------------- */
+/* ---- vmap --------------------------------------------------------------- */
 
 /* [B, s..] as [B, 1.., s..], so that it broadcasts against rank dims. */
 static SdNode *align(SdBuilder *b, SdNode *x, int rank) {
@@ -131,7 +131,7 @@ void sd_transform_vmap(SdBuilder *b, const SdTrace *t, int64_t size, int nx,
   copy_close(&c);
 }
 
-/* ---- compilation ------------------------------------------------------------------ */
+/* ---- compilation -------------------------------------------------------- */
 
 static int is_pending(const SdNode *n) {
   return !n->value && n->op->kind != SD_KIND_CONSTANT;
@@ -187,7 +187,7 @@ SdStatus sd_transform_compile(SdPlan **plan, const SdTrace *t, int nx,
   return s == SD_OK ? sd_plan_new(plan, y, ny, x, nx, err) : s;
 }
 
-/* ---- stop_gradient ------------------------------------------------------------------ */
+/* ---- stop_gradient ------------------------------------------------------ */
 
 static SdStatus alias_infer(SdNode *y, SdError *err) {
   (void)err;
@@ -205,7 +205,7 @@ SdNode *sd_stop_gradient(SdBuilder *b, SdNode *x) {
   return sd_node_make(b, &stop_op, 1, &x, NULL);
 }
 
-/* ---- checkpoint ------------------------------------------------------------------------ */
+/* ---- checkpoint --------------------------------------------------------- */
 
 /*
 ** A template is the function as a graph over abstract tracers, never

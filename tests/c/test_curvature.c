@@ -19,7 +19,7 @@
 
 static SdError err;
 
-/* ---- operators ------------------------------------------------------------ */
+/* ---- operators ----------------------------------------------------------- */
 
 /* A diagonal, a dense symmetric matrix, or both; fails at product fail_at. */
 typedef struct Matrix {
@@ -132,7 +132,7 @@ static double loss_of_orthogonality(SdDtype d, const void *v, int64_t rows,
   return worst;
 }
 
-/* ---- Lanczos -------------------------------------------------------------- */
+/* ---- Lanczos ------------------------------------------------------------- */
 
 /* Ritz values within 1e-3 of value. */
 static int copies(const SdLanczos *l, double value) {
@@ -221,7 +221,7 @@ static void tiny_and_huge(void) {
   }
 }
 
-/* ---- eigs ----------------------------------------------------------------- */
+/* ---- eigs ---------------------------------------------------------------- */
 
 static const char *const which_names[] = {"largest", "smallest", "magnitude",
                                           "both"};
@@ -329,22 +329,26 @@ static void eigs_starts_and_limits(void) {
   Matrix a = outliers(SD_F64);
   SdOperator op = operator(&a);
   SdEigsOptions o = {.k = 1, .verify = 1};
+  SdStatus status;
   SdEigs e;
   double *start = calloc(300, sizeof *start);
   start[10] = 1;
-  ok(sd_eigs_run(&op, start, &o, &e, &err) == SD_OK &&
+  status = sd_eigs_run(&op, start, &o, &e, &err);
+  ok(status == SD_OK &&
      fabs(e.values[0] - 100) < 1e-8,
      "a start in the wrong invariant subspace: %d products",
      (int)e.iterations);
   sd_eigs_free(&e);
   o.verify = 0;
   start[10] = 1e-3, start[299] = 1;
-  ok(sd_eigs_run(&op, start, &o, &e, &err) == SD_OK && e.iterations < 8 &&
+  status = sd_eigs_run(&op, start, &o, &e, &err);
+  ok(status == SD_OK && e.iterations < 8 &&
      fabs(e.values[0] - 100) < 1e-8, "a warm start takes %d products",
      (int)e.iterations);
   sd_eigs_free(&e);
   o = (SdEigsOptions){.k = 4, .which = SD_EIGS_SMALLEST, .max_iter = 20};
-  ok(sd_eigs_run(&op, NULL, &o, &e, &err) == SD_OK && e.converged < 4 &&
+  status = sd_eigs_run(&op, NULL, &o, &e, &err);
+  ok(status == SD_OK && e.converged < 4 &&
      e.iterations == 24, "max_iter ends the search; %d converged",
      (int)e.converged);
   sd_eigs_free(&e);
@@ -361,7 +365,7 @@ static void eigs_starts_and_limits(void) {
   drop(&a);
 }
 
-/* ---- quadrature ----------------------------------------------------------- */
+/* ---- quadrature ---------------------------------------------------------- */
 
 static double integral(const SdDensity *d) {
   double sum = 0;
@@ -420,8 +424,10 @@ static void densities_of_points(void) {
   SdOperator op = operator(&a);
   float *probes = random_rows(SD_F32, 90, 2);
   SdDensityOptions o = {.steps = 80, .reorthogonalize = 1};
+  SdStatus status;
   SdDensity d;
-  ok(sd_density_run(&op, 3, probes, &o, &d, &err) == SD_OK && d.count == 3 &&
+  status = sd_density_run(&op, 3, probes, &o, &d, &err);
+  ok(status == SD_OK && d.count == 3 &&
      fabs(integral(&d) - 1) < 1e-3 && fabs(d.nodes[0] - 4) < 1e-5,
      "four times the identity: one node, sigma %g", d.sigma);
   sd_density_free(&d);
@@ -435,7 +441,7 @@ static void densities_of_points(void) {
   drop(&a);
 }
 
-/* ---- traces --------------------------------------------------------------- */
+/* ---- traces -------------------------------------------------------------- */
 
 typedef SdStatus Trace(const SdOperator *, int64_t, const void *,
                        SdTraceEstimate *, SdError *);
@@ -501,6 +507,7 @@ static void trace_estimates(void) {
     check_trace(&b, i, 12, "a decaying spectrum");
   }
   double *probes = random_signs(30 * 100, 1);
+  SdStatus status;
   SdTraceEstimate t;
   c.dense = calloc(100 * 100, sizeof *c.dense);
   for (int i = 0; i < 4 * 100; i++) /* rank 4 */
@@ -508,11 +515,13 @@ static void trace_estimates(void) {
       c.dense[i % 100 * 100 + j] +=
           sin(1 + (i / 100 + 1) * (i % 100)) * sin(1 + (i / 100 + 1) * j);
   SdOperator op = operator(&c);
-  for (int i = 1; i < 3; i++)
-    ok(traces[i](&op, 10, probes, &t, &err) == SD_OK &&
+  for (int i = 1; i < 3; i++) {
+    status = traces[i](&op, 10, probes, &t, &err);
+    ok(status == SD_OK &&
        fabs(t.value - trace_of(&c)) < 1e-10 * trace_of(&c) &&
        t.error < 1e-10 * trace_of(&c), "%s is exact for rank 4: %.1e",
        trace_names[i], fabs(t.value - trace_of(&c)));
+  }
   memset(c.dense, 0, 100 * 100 * sizeof *c.dense);
   for (int i = 0; i < 3; i++)
     ok(traces[i](&op, 10, probes, &t, &err) == SD_OK && t.value == 0,
@@ -545,7 +554,7 @@ static void hutchinson_variance(void) {
   drop(&a);
 }
 
-/* ---- solvers -------------------------------------------------------------- */
+/* ---- solvers ------------------------------------------------------------- */
 
 typedef struct Solved {
   SdSolveResult r;
@@ -603,9 +612,11 @@ static void solvers_of_indefinite_systems(void) {
   Matrix a = linspaced(200, -3.01, 8, SD_F64);
   SdOperator op = operator(&a);
   SdSolveResult r;
+  SdStatus status;
   SdSolveOptions o = {0};
   double *b = random_rows(SD_F64, 200, 3), x[200] = {0}, d[200], h[200];
-  ok(sd_cg_solve(&op, b, x, d, &o, &r, &err) == SD_OK &&
+  status = sd_cg_solve(&op, b, x, d, &o, &r, &err);
+  ok(status == SD_OK &&
      r.end == SD_SOLVE_NEGATIVE_CURVATURE && r.curvature < 0,
      "CG finds negative curvature %.2f", r.curvature);
   matvec(&a, d, h, &err);
@@ -631,24 +642,27 @@ static void solvers_of_singular_systems(void) {
   Matrix a = linspaced(100, 1, 4, SD_F64);
   SdOperator op = operator(&a);
   SdSolveResult r;
+  SdStatus status;
   SdSolveOptions o = {0};
   double b[100], x[100] = {0}, h[100];
   for (int i = 0; i < 100; i++) b[i] = 1;
   a.diag[0] = a.diag[1] = 0;
-  ok(sd_minres_solve(&op, b, x, &o, &r, &err) == SD_OK &&
+  status = sd_minres_solve(&op, b, x, &o, &r, &err);
+  ok(status == SD_OK &&
      r.end == SD_SOLVE_LEAST_SQUARES && fabs(r.residual - sqrt(2)) < 1e-9,
      "MINRES, inconsistent: least squares, residual %.6f", r.residual);
   matvec(&a, x, h, &err);
   ok(fabs(h[50] - 1) < 1e-6, "and the rest is solved");
   memset(x, 0, sizeof x);
-  ok(sd_cg_solve(&op, b, x, NULL, &o, &r, &err) == SD_OK &&
+  status = sd_cg_solve(&op, b, x, NULL, &o, &r, &err);
+  ok(status == SD_OK &&
      r.end == SD_SOLVE_NEGATIVE_CURVATURE, "CG stops: curvature %.1e",
      r.curvature);
   b[0] = b[1] = 0;
   for (int minres = 0; minres < 2; minres++) {
     memset(x, 0, sizeof x);
-    SdStatus status = minres ? sd_minres_solve(&op, b, x, &o, &r, &err)
-                             : sd_cg_solve(&op, b, x, NULL, &o, &r, &err);
+    status = minres ? sd_minres_solve(&op, b, x, &o, &r, &err)
+                    : sd_cg_solve(&op, b, x, NULL, &o, &r, &err);
     ok(status == SD_OK && r.end == SD_SOLVE_CONVERGED && x[0] == 0,
        "consistent: both solve it");
   }
@@ -661,7 +675,8 @@ static void solvers_of_singular_systems(void) {
      x[50] == 0, "b = 0 gives x = 0");
   memset(a.diag, 0, 100 * sizeof *a.diag);
   b[3] = 1;
-  ok(sd_minres_solve(&op, b, x, &o, &r, &err) == SD_OK &&
+  status = sd_minres_solve(&op, b, x, &o, &r, &err);
+  ok(status == SD_OK &&
      r.end == SD_SOLVE_LEAST_SQUARES && r.residual == 1, "A = 0: %s",
      sd_solve_end_name(r.end));
   ok(sd_cg_solve(&op, b, x, NULL, &o, &r, &err) == SD_OK &&
@@ -678,7 +693,7 @@ static void solvers_of_singular_systems(void) {
   drop(&a);
 }
 
-/* ---- failures ------------------------------------------------------------- */
+/* ---- failures ------------------------------------------------------------ */
 
 /* Everything once, on a matrix of 60. */
 static SdStatus run_algorithm(int which, const SdOperator *op,

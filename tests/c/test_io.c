@@ -26,7 +26,7 @@
 static SdError err;
 static char folder[] = "/tmp/saddle-io-XXXXXX";
 
-/* ---- helpers -------------------------------------------------------------- */
+/* ---- helpers ------------------------------------------------------------- */
 
 /* The path of name in the scratch folder; four may be in use at once. */
 static const char *in_folder(const char *name) {
@@ -118,7 +118,7 @@ static int says(const char *what) {
   return strstr(err.message, what) != NULL;
 }
 
-/* ---- npy ------------------------------------------------------------------ */
+/* ---- npy ----------------------------------------------------------------- */
 
 static void npy_round_trips(void) {
   static const int64_t dims[] = {2, 3, 1, 2, 1, 1, 2, 1, 1, 3};
@@ -242,7 +242,7 @@ static void npy_refusals(void) {
      err.message);
 }
 
-/* ---- damaged files -------------------------------------------------------- */
+/* ---- damaged files ------------------------------------------------------- */
 
 /* Reads everything in the file, whatever it claims to be. */
 static SdStatus read_any(const char *path) {
@@ -298,7 +298,7 @@ static void survives_damage(const char *name, int exact) {
   put_file(path, whole, n);
 }
 
-/* ---- npz ------------------------------------------------------------------ */
+/* ---- npz ----------------------------------------------------------------- */
 
 static SdStatus write_npz(const char *path, int count) {
   SdNpzWriter *w;
@@ -421,7 +421,7 @@ static void npz_deflated(void) {
      "%s", err.message);
 }
 
-/* ---- idx ------------------------------------------------------------------ */
+/* ---- idx ----------------------------------------------------------------- */
 
 static void idx_types(void) {
   static const struct {
@@ -480,7 +480,7 @@ static void idx_refusals(void) {
   ok(read_idx("", 0) == SD_EIO && says("not an IDX"), "%s", err.message);
 }
 
-/* ---- the writer ----------------------------------------------------------- */
+/* ---- the writer ---------------------------------------------------------- */
 
 static void writer_is_atomic(void) {
   unsigned char got[100];
@@ -606,7 +606,7 @@ static void survives_lack_of_memory(void) {
      "and leaks nothing");
 }
 
-/* ---- numpy ---------------------------------------------------------------- */
+/* ---- numpy --------------------------------------------------------------- */
 
 static const char *python_with_numpy(void) {
   static const char *const names[] = {"python3", "/usr/bin/python3"};

@@ -13,6 +13,10 @@ common.core = require "saddle.core"
 common.tap = require "tap"
 local sd, core = common.sd, common.core
 
+-- Threads that wait for each other slow down a machine that runs other
+-- tests meanwhile; what needs several asks for them.
+sd.threads(1)
+
 --- The makers of inputs that the ops' sample lines are written with.
 function common.makers(seed)
   local g = sd.generator(seed or 1)

@@ -3,6 +3,7 @@
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local options = require "saddle.data.options"
 local sd = require "saddle.init"
 
 local PIXELS = 3 * 32 * 32
@@ -52,6 +53,7 @@ end
 ---@param dir string
 ---@return { train: table?, test: table? }
 return function(dir)
+  options.folder(dir, "cifar10")
   local batches = {}
   for i = 1, 5 do
     batches[#batches + 1] = find(dir, ("data_batch_%d.bin"):format(i))

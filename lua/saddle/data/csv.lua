@@ -13,9 +13,9 @@ local WORDS = { nan = 0 / 0, inf = 1 / 0, infinity = 1 / 0 }
 
 -- A field as a float; an empty one is missing: NaN.
 local function number(field)
+  local value = tonumber(field)
+  if value and not field:find "[xX]" then return value + 0.0 end
   if field == "" then return 0 / 0 end
-  local value = not field:find "[xX]" and tonumber(field)
-  if value then return value + 0.0 end
   local sign, word = field:match "^([+-]?)(%a+)$"
   value = word and WORDS[word:lower()]
   return value and (sign == "-" and -value or value)
@@ -194,9 +194,9 @@ end
 --- called target becomes y {rows, 1}, numbers.
 ---
 --- ```lua
---- sd.save("iris.csv", sd.rand(5, 3))
---- print(sd.data.csv("iris.csv", { target = 3 }).x)
---- os.remove "iris.csv"
+--- sd.save("t.csv", sd.rand(5, 3), { header = { "a", "b", "c" } })
+--- print(sd.data.csv("t.csv", { target = "c" }).x)
+--- os.remove "t.csv"
 --- ```
 ---@param path string
 ---@param o? table labels, target, header (true or false; seen by itself)

@@ -15,7 +15,7 @@ local CHUNK = 500  -- pictures drawn at once
 -- How far poses go; see pose.
 local ROTATION, SLANT, SHIFT, WARP = .25, .3, .26, .06
 
--- ---- strokes as matrices -----------------------------------------------------
+-- ---- strokes as matrices ------------------------------------------------
 
 local function row(n)
   local r = {}
@@ -63,7 +63,7 @@ local function matrices(style)
   return sd.tensor(starts, f32), sd.tensor(ends, f32)
 end
 
--- ---- pictures ------------------------------------------------------------------
+-- ---- pictures -----------------------------------------------------------
 
 local function between(low, high, shape, source)
   return low + (high - low) * sd.rand(shape, source)
@@ -89,7 +89,6 @@ end
 -- Along and across a segment a pixel's place is a sum of a term of its
 -- column and a term of its row; the engine makes one loop of the whole.
 local function nearest(a, b)
-  local n = a:size(1)
   local d, middle = b - a, (a + b) / 2
   local length = sd.sqrt(sd.square(d):sum(3, { keepdim = true }) + 1e-6)
   local function x_of(t) return t:narrow(3, 1, 1) end

@@ -2,6 +2,7 @@
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local options = require "saddle.data.options"
 local sd = require "saddle.init"
 
 -- The first of a file's usual spellings that is there.
@@ -45,6 +46,7 @@ end
 ---@param dir string
 ---@return { train: table?, test: table? }
 return function(dir)
+  options.folder(dir, "mnist")
   local out = { train = read(dir, "train"), test = read(dir, "t10k") }
   if not next(out) then
     fail("mnist: '%s' has no train-images-idx3-ubyte[.gz] and no "

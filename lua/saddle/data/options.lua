@@ -19,7 +19,8 @@ end
 --- A number of at least least.
 function options.number(value, default, least, what)
   if value == nil then value = default end
-  if type(value) ~= "number" or not (value >= least) then
+  if type(value) ~= "number" or value ~= value or
+     value < least then
     fail("%s must be a number of at least %g, not %s", what, least,
          tostring(value))
   end
@@ -29,6 +30,11 @@ end
 --- The options of the random functions, for one seed.
 function options.source(seed)
   return { dtype = "f32", generator = sd.generator(seed or 1) }
+end
+
+function options.folder(dir, what)
+  if type(dir) == "string" then return dir end
+  fail("%s: the folder is a %s, not a string", what, type(dir))
 end
 
 return options

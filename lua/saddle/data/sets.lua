@@ -30,8 +30,8 @@ local function map(data, n, f)
 end
 
 local function random_order(n, o)
-  return sd.randperm(n, { generator = o.generator or
-                                      o.seed and sd.generator(o.seed) })
+  local generator = o.generator or o.seed and sd.generator(o.seed)
+  return sd.randperm(n, generator and { generator = generator })
 end
 
 -- Sizes of parts that are shares of n; what rounding leaves of shares that
@@ -52,7 +52,7 @@ local function part_sizes(parts, n)
   end
   local total, whole = 0, true
   for i, p in ipairs(parts) do
-    if type(p) ~= "number" or not (p >= 0) then
+    if type(p) ~= "number" or p ~= p or p < 0 then
       fail("split: part %d is %s, not a share or a size", i, tostring(p))
     end
     total, whole = total + p, whole and math.tointeger(p) ~= nil

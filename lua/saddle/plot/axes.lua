@@ -3,15 +3,17 @@
 
 local data = require "saddle.plot.data"
 
+local LEAST, MOST = 5e-324, 1.7976931348623157e308
+
 local function padded(low, high, is_log, pad)
   if is_log then
     local factor = (high / low) ^ pad
     if high == low then factor = 2 end
-    return { low / factor, high * factor }
+    return { math.max(low / factor, LEAST), math.min(high * factor, MOST) }
   end
   local extra = (high - low) * pad
   if high == low then extra = math.max(math.abs(low) * 0.1, 0.5) end
-  return { low - extra, high + extra }
+  return { math.max(low - extra, -MOST), math.min(high + extra, MOST) }
 end
 
 --- A range around the finite numbers of some lists.

@@ -43,7 +43,8 @@ local function new(columns, rows)
 
   --- Sets a dot.
   function canvas.dot(x, y, colour)
-    if x < 0 or y < 0 or x >= width or y >= height then return end
+    local seen = x >= 0 and y >= 0 and x < width and y < height
+    if not seen then return end -- nor is a place that is not a number
     local at = (y // 4) * columns + x // 2
     dots[at] = (dots[at] or 0) | BITS[x % 2][y % 4]
     colours[at] = colour

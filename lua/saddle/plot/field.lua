@@ -320,9 +320,9 @@ end
 local function channels_of(what, z)
   local t = data.squeeze(data.plain(z), 3)
   local first = data.plain(t[1])
-  if type(first) ~= "table" or type(data.plain(first[1])) ~= "table" then
-    return nil
-  end
+  local flat = type(first) ~= "table"
+    or type(data.plain(first[1])) ~= "table"
+  if flat or #t == 1 then return nil end
   if #t ~= 3 then
     fail("%s: an image has 1 or 3 channels, got %d", what, #t)
   end

@@ -26,14 +26,12 @@ local TEXT = { width = "number", height = "number", color = "boolean" }
 --- fig:save(os.tmpname() .. ".png")
 --- ```
 ---@param path string ends in .png, .svg or .pdf
----@param options? { gnuplot?: string } the program to run
 ---@return saddle.plot.Figure self
-function Figure:save(path, options)
+function Figure:save(path)
   if type(path) ~= "string" then
     fail("plot: fig:save needs a path, got a %s", type(path))
   end
-  options_of.check("fig:save", options or {}, { gnuplot = "string" })
-  gnuplot.save(self, path, options and options.gnuplot)
+  gnuplot.save(self, path)
   return self
 end
 

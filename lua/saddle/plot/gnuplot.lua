@@ -122,10 +122,16 @@ local function run(path, folder, name, format, program)
   complain(path, program, output or "no figure was written", code)
 end
 
+-- $SADDLE_GNUPLOT and not an option of fig:save: what a script passes there
+-- must never choose the program that runs.
+local function default_program()
+  return fs.system("os", "getenv")("SADDLE_GNUPLOT") or "gnuplot"
+end
+
 --- Draws a figure into a file; the script and the data stay beside it.
 ---@param figure table
 ---@param path string ends in .png, .svg or .pdf
----@param program? string gnuplot's name or path
+---@param program? string $SADDLE_GNUPLOT or "gnuplot" unless given
 local function save(figure, path, program)
   local name, format = split(path)
   local folder = fs.folder(path)
@@ -134,7 +140,7 @@ local function save(figure, path, program)
   fs.mkdirs(folder)
   fs.write_atomic(folder .. "/" .. name .. ".dat", numbers)
   fs.write_atomic(folder .. "/" .. name .. ".gp", commands)
-  run(path, folder, name, format, program or "gnuplot")
+  run(path, folder, name, format, program or default_program())
 end
 
 return { columns_of = columns_of, save = save, script = script }

@@ -156,7 +156,7 @@ LOOP(max, real, a[i] > b[i] ? a[i] : b[i])
 #endif
 #endif /* not bool */
 
-/* ---- casts --------------------------------------------------------------------- */
+/* ---- casts -------------------------------------------------------------- */
 
 #define CAST(name, type, expression) \
   static void name(int64_t n, void *o, const void *pa, const void *b, \
@@ -187,7 +187,7 @@ CAST(to_bool, uint8_t, x != 0)
 CAST(to_f32, float, x)
 CAST(to_f64, double, x)
 
-/* ---- folds ----------------------------------------------------------------------- */
+/* ---- folds -------------------------------------------------------------- */
 
 #if IS_FLOAT
 typedef double total;
@@ -324,7 +324,7 @@ ROWS(fold_max)
 ROWS(fold_min)
 #endif
 
-/* ---- the table ------------------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------- */
 
 const SdArithTable SD_TYPED(sd_arith_table) = {
   .loops = {

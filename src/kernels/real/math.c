@@ -69,7 +69,7 @@ static inline void STORE(real *p, vec v) { *p = v; }
 #define C(name) name
 #endif
 
-/* ---- loops over vectors ------------------------------------------------------ */
+/* ---- loops over vectors ------------------------------------------------- */
 
 /* The rest that fills no vector goes through one padded with ones, which
 ** every function here takes without a trap. */
@@ -135,7 +135,7 @@ UNARY(lgamma_, FN(lgamma, u10))
 BINARY(pow_, FN(pow, u10))
 BINARY(atan2_, FN(atan2, u10))
 
-/* ---- plain loops --------------------------------------------------------------- */
+/* ---- plain loops -------------------------------------------------------- */
 
 #define LOOP(name, type, expression) \
   static void name(int64_t n, void *o, const void *pa, const void *pb, \
@@ -197,7 +197,7 @@ static void softplus_(int64_t n, void *o, const void *pa, const void *pb,
   }
 }
 
-/* ---- special functions, one element at a time in double ---------------------------- */
+/* ---- special functions, one element at a time in double ----------------- */
 
 /* Winitzki's approximation (2008), then Halley steps on erf or, in the
 ** tail, on erfc, where 1 - |y| is exact. */

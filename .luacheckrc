@@ -1,0 +1,3 @@
+std = "lua54"
+read_globals = { "sd" }
+max_line_length = 80
