@@ -82,7 +82,11 @@ local function contract(sd, x, lx, y, ly, keep)
 end
 
 return function(sd, spec, ...)
-  local xs = type(...) == "table" and ... or { ... }
+  local xs = { ... }
+  if type(xs[1]) == "table" then xs = xs[1] end
+  if type(spec) ~= "string" then
+    fail("einsum: expected index letters, not a %s", type(spec))
+  end
   local inputs, output = spec:gsub("%s", ""):match "^([%a,]*)(.*)$"
   local terms = {}
   for t in (inputs .. ","):gmatch "(%a*)," do terms[#terms + 1] = t end
@@ -93,6 +97,9 @@ return function(sd, spec, ...)
     fail("einsum: '%s' names %d tensors, %d given", spec, #terms, #xs)
   end
   for i, t in ipairs(terms) do
+    if not sd.is_tensor(xs[i]) then
+      fail("einsum: argument %d is a %s, not a tensor", i, type(xs[i]))
+    end
     if #t ~= xs[i].ndim then
       fail("einsum: '%s' for a tensor of %d dims", t, xs[i].ndim)
     end

@@ -138,7 +138,8 @@ local known = { "args", "progress" }
 function landscape.line(f, params, d, range, o)
   o = sd.check_options(o, known, "line")
   local x = axis(range, "line", 101)
-  local at = evaluator(f, params, d, nil, table.pack(table.unpack(o.args or {})))
+  local at = evaluator(f, params, d, nil,
+                       table.pack(table.unpack(o.args or {})))
   local tell = progress("line", #x, o.progress)
   local s = { x = x, loss = {}, accuracy = {} }
   for i, a in ipairs(x) do

@@ -25,7 +25,7 @@ return function(sd, define, options)
 
   local function pointwise(name, doc, extra, f)
     local known = { "reduction", table.unpack(extra) }
-    define(name, "x y", doc, "u(.1, .9, {2, 3}), u(.1, .9, {2, 3})",
+    define(name, "x y:T", doc, "u(.1, .9, {2, 3}), u(.1, .9, {2, 3})",
       function(x, y, o)
         o = options(o, known, name)
         same_shape(x, y, name)
@@ -58,10 +58,10 @@ return function(sd, define, options)
   pointwise("kl_div", "y (log y - x) for log-probabilities x.",
     { "log_target" }, function(x, y, o)
       if o.log_target then return sd.exp(y) * (y - x) end
-      local safe = sd.where(y:gt(0), y, 1)
-      return sd.where(y:gt(0), y * (sd.log(safe) - x), 0)
+      local safe = sd.where(sd.gt(y, 0), y, 1)
+      return sd.where(sd.gt(y, 0), y * (sd.log(safe) - x), 0)
     end)
-  define("hinge", "x y", "Mean of max(0, margin - y x), y in {-1, 1}.",
+  define("hinge", "x y:T", "Mean of max(0, margin - y x), y in {-1, 1}.",
     "r{4}, r{4}:sign()", function(x, y, o)
       o = options(o, { "reduction", "margin" }, "hinge")
       return reduce(sd.relu((o.margin or 1) - y * x), o, "hinge")

@@ -118,7 +118,9 @@ for _, name in ipairs { "relu", "leaky_relu", "elu", "selu", "celu", "gelu",
     }
   end
 end
-nn.identity = function() return nn.lambda(function(x) return x end, "identity") end
+function nn.identity()
+  return nn.lambda(function(x) return x end, "identity")
+end
 
 --- Layers one after another. Parameters are keyed by the layers' places.
 function nn.chain(layers)

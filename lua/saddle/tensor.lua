@@ -2,6 +2,7 @@
 -- kernel or a derivative rule of its own is in the core (src/ops/).
 
 local fail = require "saddle.fail"
+local checked = require "saddle.arguments"
 
 return function(sd, methods, core)
   local is_tensor = core.is_tensor
@@ -14,6 +15,7 @@ return function(sd, methods, core)
   local function define(name, args, doc, samples, f)
     about[name] = { args = args, doc = doc, samples = samples,
                     composite = true }
+    f = checked(name, args, f)
     sd[name] = f
     methods[name] = f
   end
@@ -116,18 +118,18 @@ return function(sd, methods, core)
 
   -- ---- elementwise ---------------------------------------------------------
 
-  define("clamp", "x low? high?", "x held between low and high.",
+  define("clamp", "x:T low:T? high:T?", "x held between low and high.",
     "u(-2, 2, {2, 3}), -1, 1.5", function(x, low, high)
       -- The slope at the ends is 1, as PyTorch's.
       if low then x = sd.where(sd.lt(x, low), low, x) end
       if high then x = sd.where(sd.gt(x, high), high, x) end
       return x
     end)
-  define("lerp", "x y w", "x + w (y - x).", "r{2, 3}, r{2, 3}, .3",
+  define("lerp", "x:T y:T w:T", "x + w (y - x).", "r{2, 3}, r{2, 3}, .3",
     function(x, y, w) return x + w * (y - x) end)
   define("frac", "x", "x minus x rounded towards 0.", "u(.1, .9, {3})",
     function(x) return x - sd.trunc(x) end)
-  define("isclose", "x y", "Whether |x - y| <= 1e-8 + 1e-5 |y|.",
+  define("isclose", "x y:T", "Whether |x - y| <= 1e-8 + 1e-5 |y|.",
     "r{3}, r{3}", function(x, y, o)
       o = options(o, { "rtol", "atol" }, "isclose")
       return sd.le(sd.abs(x - y),
@@ -142,7 +144,7 @@ return function(sd, methods, core)
       x = sd.where(sd.eq(x, math.huge), o.posinf or most, x)
       return sd.where(sd.eq(x, -math.huge), o.neginf or -most, x)
     end)
-  define("logaddexp", "x y", "log(exp(x) + exp(y)).", "r{2, 3}, r{3}",
+  define("logaddexp", "x:T y:T", "log(exp(x) + exp(y)).", "r{2, 3}, r{3}",
     function(x, y)
       local m = sd.stop_gradient(sd.maximum(x, y))
       m = sd.where(sd.isfinite(m), m, 0)
@@ -214,7 +216,7 @@ return function(sd, methods, core)
 
   -- ---- reductions ----------------------------------------------------------
 
-  define("mean", "x dim? keepdim=false", "Mean over dims (all by default).",
+  define("mean", "x dim:D? keepdim=false", "Mean over dims (all by default).",
     "r{2, 3}\nr{2, 3, 2}, {1, 3}\nr{2, 3}, 2, {keepdim = true}",
     function(x, dim, o)
       dim, o = dim_and_options(dim, o, { "dim", "keepdim" }, "mean")
@@ -230,7 +232,7 @@ return function(sd, methods, core)
     return o.correction or 1
   end
   local spread = { "dim", "keepdim", "correction", "unbiased" }
-  define("var", "x dim? correction=1 keepdim=false",
+  define("var", "x dim:D? correction=1 keepdim=false",
     "Variance over dims; the divisor is n - correction.",
     "r{2, 3}\nr{2, 3, 2}, {1, 3}\nr{2, 3}, 2, {correction = 0}",
     function(x, dim, o)
@@ -240,10 +242,10 @@ return function(sd, methods, core)
                        { keepdim = o.keepdim or false })
       return s / math.max(count(x, dim) - correction(o), 0)
     end)
-  define("std", "x dim? correction=1 keepdim=false",
+  define("std", "x dim:D? correction=1 keepdim=false",
     "Standard deviation over dims.", "r{2, 3}\nr{2, 3}, 2",
     function(x, dim, o) return sd.sqrt(sd.var(x, dim, o)) end)
-  define("norm", "x p=2 dim?",
+  define("norm", "x p=2 dim:D?",
     "p-norm over dims (all by default): x:norm(p, dim).",
     "r{2, 3}\nr{2, 3}, 1\nr{2, 3}, 3, 2", function(x, p, dim, o)
       if type(p) == "table" then p, dim, o = nil, nil, p end
@@ -268,7 +270,7 @@ return function(sd, methods, core)
       end
       return sd.sum(sd.abs(x) ^ p, dim, keep) ^ (1 / p)
     end)
-  define("logsumexp", "x dim? keepdim=false", "log(sum(exp(x))) over dims.",
+  define("logsumexp", "x dim:D? keepdim=false", "log(sum(exp(x))) over dims.",
     "r{2, 3}\nr{2, 3}, 2", function(x, dim, o)
       dim, o = dim_and_options(dim, o, { "dim", "keepdim" }, "logsumexp")
       x = float(x)
@@ -279,14 +281,14 @@ return function(sd, methods, core)
       if dim == nil then return y:reshape {} end
       return y:squeeze(dim)
     end)
-  define("count_nonzero", "x dim?", "How many elements are not 0.",
+  define("count_nonzero", "x dim:D?", "How many elements are not 0.",
     "r{2, 3}, 1", function(x, dim)
       return sd.sum(core.ops.nonzero_(x), dim)
     end)
 
   -- Products by halving: log2(n) multiplications deep, and right where an
   -- element is 0, in every derivative.
-  define("prod", "x dim? keepdim=false", "Product over dims.",
+  define("prod", "x dim:D? keepdim=false", "Product over dims.",
     "r{2, 3}\nr{2, 5}, 2\nr{3, 2, 2}, 1", function(x, dim, o)
       dim, o = dim_and_options(dim, o, { "dim", "keepdim" }, "prod")
       if dim == nil then
@@ -314,7 +316,7 @@ return function(sd, methods, core)
       end
       return o.keepdim and x or x:squeeze(dim)
     end)
-  define("cumprod", "x dim", "Running product along dim.",
+  define("cumprod", "x dim:I", "Running product along dim.",
     "r{5}, 1\nr{2, 4}, 2", function(x, dim)
       local n, shift = x:size(dim), 1
       while shift < n do
@@ -325,7 +327,7 @@ return function(sd, methods, core)
       end
       return x
     end)
-  define("median", "x dim?",
+  define("median", "x dim:I?",
     "Middle element (the lower of two); along dim: values, indices.",
     "r{5}\nr{2, 4}, 2", function(x, dim, o)
       if x:numel() == 0 then fail "median: no elements" end
@@ -340,7 +342,7 @@ return function(sd, methods, core)
       if not o.keepdim then v, k = v:squeeze(dim), k:squeeze(dim) end
       return v, k
     end)
-  define("quantile", "x q dim?",
+  define("quantile", "x q:T dim:I?",
     "The q-th quantile, interpolated between neighbours.",
     "r{5}, .3\nr{2, 4}, .5, 2", function(x, q, dim, o)
       o = options(o, { "keepdim" }, "quantile")
@@ -374,7 +376,7 @@ return function(sd, methods, core)
       return core.ops.histogram_(x, bins, low, high),
              sd.linspace(low, high, bins + 1, { dtype = "f64" })
     end)
-  define("topk", "x k dim=-1",
+  define("topk", "x k:I dim:I=-1",
     "The k largest (or smallest) elements: values, indices.",
     "r{5}, 2\nr{2, 4}, 2, 1", function(x, k, dim, o)
       if type(dim) == "table" then dim, o = nil, dim end
@@ -416,7 +418,7 @@ return function(sd, methods, core)
   end
   sd.T = methods.T
 
-  define("flatten", "x from=1 to=-1", "Dims from..to joined into one.",
+  define("flatten", "x from:I=1 to:I=-1", "Dims from..to joined into one.",
     "r{2, 3, 2}, 2\nr{}", function(x, from, to)
       local shape, n = x.shape, x.ndim
       if n == 0 then return x:reshape(1) end
@@ -437,7 +439,7 @@ return function(sd, methods, core)
       end
       return x:reshape(new)
     end)
-  define("movedim", "x from to", "One dim put at another place.",
+  define("movedim", "x from:I to:I", "One dim put at another place.",
     "r{2, 3, 4}, 1, 3", function(x, from, to)
       local n, order = x.ndim, {}
       if from < 0 then from = from + n + 1 end
@@ -449,7 +451,7 @@ return function(sd, methods, core)
       table.insert(order, to, from)
       return x:permute(order)
     end)
-  define("stack", "list dim=1", "Tensors of one shape along a new dim.",
+  define("stack", "list:L dim:I=1", "Tensors of one shape along a new dim.",
     "{r{2, 3}, r{2, 3}}\n{r{2}, r{2}}, 2", function(list, dim)
       dim = dim or 1
       local items = {}
@@ -460,7 +462,7 @@ return function(sd, methods, core)
       if #items == 0 then fail "stack: the list is empty" end
       return sd.cat(items, dim)
     end)
-  define("split", "x size dim=1",
+  define("split", "x size:D dim:I=1",
     "Pieces of size (or of the sizes in a list) along dim.",
     "r{5, 2}, 2\nr{2, 5}, {2, 3}, 2", function(x, size, dim)
       dim = dim or 1
@@ -480,27 +482,32 @@ return function(sd, methods, core)
       end
       return pieces
     end)
-  define("chunk", "x n dim=1", "At most n pieces of equal size along dim.",
+  define("chunk", "x n:I dim:I=1", "At most n pieces of equal size along dim.",
     "r{5, 2}, 2", function(x, n, dim)
       local size = x:size(dim or 1)
       return sd.split(x, math.max(1, (size + n - 1) // n), dim)
     end)
-  define("roll", "x shift dim?", "Shifted along dim, wrapping round.",
+  define("roll", "x shift:I dim:I?", "Shifted along dim, wrapping round.",
     "r{5}, 2\nr{2, 3}, -1, 2", function(x, shift, dim)
       if dim == nil then
         return sd.roll(x:reshape(-1), shift, 1):reshape(x.shape)
       end
       local n = x:size(dim)
       if n == 0 then return x end
-      local k = shift % n
+      local k = shift // 1 % n
       if k == 0 then return x end
       return sd.cat({ x:narrow(dim, n - k + 1, k),
                       x:narrow(dim, 1, n - k) }, dim)
     end)
-  define("tile", "x repeats", "x repeated along each dim.",
+  define("tile", "x repeats:D", "x repeated along each dim.",
     "r{2, 3}, 2, 1\nr{2}, {2, 2}", function(x, ...)
       local reps = type(...) == "table" and ... or { ... }
       local shape = x.shape
+      for _, r in ipairs(reps) do
+        if math.type(r) ~= "integer" or r < 0 then
+          fail("tile: cannot repeat %s times", tostring(r))
+        end
+      end
       while #reps < #shape do table.insert(reps, 1, 1) end
       while #shape < #reps do table.insert(shape, 1, 1) end
       local inner, outer, final = {}, {}, {}
@@ -521,7 +528,7 @@ return function(sd, methods, core)
       return x:reshape(inner):expand(outer):reshape(final)
     end)
   methods.repeat_, sd.repeat_ = methods.tile, sd.tile
-  define("unfold", "x dim size step=1",
+  define("unfold", "x dim:I size:I step:I=1",
     "Windows of size along dim, as a new last dim.", "r{6}, 1, 3, 2",
     function(x, dim, size, step)
       step = step or 1
@@ -535,7 +542,7 @@ return function(sd, methods, core)
       table.insert(shape, dim + 1, size)
       return y:reshape(shape):movedim(dim + 1, -1)
     end)
-  define("diag", "x k=0",
+  define("diag", "x k:I=0",
     "A vector as a diagonal matrix, or a matrix's diagonal.",
     "r{3}\nr{3, 4}\nr{3, 3}, 1", function(x, k)
       k = k or 0
@@ -552,7 +559,7 @@ return function(sd, methods, core)
       local block = x:narrow(1, down + 1, n):narrow(2, right + 1, n)
       return (block * sd.eye(n, { dtype = x.dtype })):sum(2)
     end)
-  define("scatter", "x dim index src",
+  define("scatter", "x dim:I index src:T",
     "x with src (a tensor or a number) laid at the places in index.",
     "r{3, 4}, 2, i(4, {3, 1}), r{3, 1}", function(x, dim, index, src)
       if not is_tensor(src) then
@@ -564,11 +571,11 @@ return function(sd, methods, core)
       local laid = sd.scatter_add(zero, dim, index, src)
       return sd.where(hits:gt(0), laid / sd.maximum(hits, 1), x)
     end)
-  define("masked_fill", "x mask value", "x with value where mask is true.",
+  define("masked_fill", "x:T mask value:T", "x with value where mask is true.",
     "r{2, 3}, r{3}:gt(0), 2", function(x, mask, value)
       return sd.where(mask, value, x)
     end)
-  define("one_hot", "labels classes?",
+  define("one_hot", "labels classes:I?",
     "1 at the label (from 1), 0 elsewhere, along a new last dim.",
     "i(4, {3}), 4", function(labels, classes, o)
       o = options(o, { "dtype" }, "one_hot")
@@ -579,6 +586,11 @@ return function(sd, methods, core)
   --- Coordinates of a grid: meshgrid(x, y) gives two #x by #y tensors.
   function sd.meshgrid(...)
     local xs, shape = { ... }, {}
+    for i = 1, select("#", ...) do
+      if not is_tensor(xs[i]) then
+        fail("meshgrid: argument %d is a %s, not a tensor", i, type(xs[i]))
+      end
+    end
     for i, x in ipairs(xs) do shape[i] = x:numel() end
     for i, x in ipairs(xs) do
       local s = {}
@@ -597,9 +609,10 @@ return function(sd, methods, core)
       end
       return sd.matmul(x, y)
     end)
-  define("mv", "x y", "Matrix times vector.", "r{2, 3}, r{3}", sd.matmul)
+  define("mv", "x y", "Matrix times vector.", "r{2, 3}, r{3}",
+    function(x, y) return sd.matmul(x, y) end)
   define("bmm", "x y", "Products of two stacks of matrices.",
-    "r{2, 2, 3}, r{2, 3, 2}", sd.matmul)
+    "r{2, 2, 3}, r{2, 3, 2}", function(x, y) return sd.matmul(x, y) end)
   define("dot", "x y", "Sum of products of two vectors.", "r{3}, r{3}",
     function(x, y)
       if x.ndim ~= 1 or y.ndim ~= 1 or #x ~= #y then
@@ -631,9 +644,24 @@ return function(sd, methods, core)
       dims = dims or 2
       local dx, dy = {}, {}
       if type(dims) == "number" then
+        if not (dims >= 0 and dims <= math.min(x.ndim, y.ndim)) or
+           dims ~= dims // 1 then
+          fail("tensordot: %s dims of tensors of %d and %d", tostring(dims),
+               x.ndim, y.ndim)
+        end
         for i = 1, dims do dx[i], dy[i] = x.ndim - dims + i, i end
       else
         dx, dy = dims[1], dims[2]
+        if type(dx) ~= "table" or type(dy) ~= "table" or #dx ~= #dy then
+          fail "tensordot: dims must be a number or two lists of one length"
+        end
+      end
+      for i = 1, #dx do
+        if x:size(dx[i]) ~= y:size(dy[i]) then
+          fail("tensordot: dim %d of {%s} and dim %d of {%s} differ", dx[i],
+               table.concat(x.shape, ", "), dy[i],
+               table.concat(y.shape, ", "))
+        end
       end
       local function arrange(t, inner, last)
         local used, order, free, k, n = {}, {}, {}, 1, 1

@@ -306,7 +306,7 @@ static SdStatus order_units(Schedule *s, SdNode *const *roots, int nroots,
   return status;
 }
 
-/* --------------------------------------------------------------------------- */
+/* ---- all together ------------------------------------------------------ */
 
 SdStatus sd_schedule_make(Schedule *s, SdNode *const *roots, int nroots,
                           SdNode *const *inputs, int ninputs, SdError *err) {

@@ -67,7 +67,7 @@ typedef enum SdLoop {
   SD_LOOP_ERFC,
   SD_LOOP_ERFINV,
   SD_LOOP_LGAMMA,
-  SD_LOOP_POLYGAMMA, /* polygamma(a, b): the order a[i] a whole number >= 0; 0 is
+  SD_LOOP_POLYGAMMA, /* polygamma(a, b): order a[i] a whole number >= 0; 0 is
                         digamma.  NaN at poles */
   SD_LOOP_SIGMOID,   /* no overflow, accurate in both tails */
   SD_LOOP_SOFTPLUS,  /* log(1 + exp(a)), no overflow, accurate tails */

@@ -131,7 +131,7 @@ throws(function() sd.save(path "c.csv", m, { header = { "a" } }) end,
 -- ---- endings and folders -------------------------------------------------
 
 throws(function() sd.save(dir .. "/x.txt", x) end,
-       "%.csv, %.json, %.npy, %.npz", "an unknown ending names the known")
+       "%.csv, %.json, %.jsonl, %.npy, %.npz", "an unknown ending names the known")
 throws(function() sd.load(dir .. "/x") end, "must end in one of",
        "no ending")
 throws(function() sd.load(3) end, "not a string", "a path that is none")
