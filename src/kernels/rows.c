@@ -82,7 +82,7 @@ SdStatus sd_rows_gather(size_t size, const SdRows *r, int64_t n,
 SdStatus sd_rows_take(size_t size, const SdRows *r, int64_t n, const void *x,
                       const int64_t *index, void *out, SdError *err) {
   size_t bytes = (size_t)r->inner * size;
-  SdStatus s = check_indices("take", n, index, r->len, err);
+  SdStatus s = check_indices("index_select", n, index, r->len, err);
   if (s != SD_OK || bytes == 0) return s;
 #pragma omp parallel for schedule(static) \
     if (r->outer * n * r->inner >= SD_ROWS_PARALLEL)
@@ -115,7 +115,7 @@ SdStatus sd_rows_put_add(SdDtype d, const SdRows *r, int64_t n,
                          const void *x, const int64_t *index, void *out,
                          SdError *err) {
   SdRowsIndex shared = {index, 0, 1, 0};
-  SdStatus s = check_indices("put_add", n, index, r->len, err);
+  SdStatus s = check_indices("index", n, index, r->len, err);
   if (s != SD_OK) return s;
   zero(d, r, out);
   tables[d]->add(r, n, x, shared, out);

@@ -2,6 +2,7 @@
 ** Files of arrays, for lua/saddle/files.lua and data.lua.  Every call raises
 ** an error that names the path.
 */
+#include "lua/globals.h"
 #include "lua/tensor.h"
 
 #include "io/file.h"
@@ -19,6 +20,12 @@
 
 typedef SdStatus (*Reader)(const char *path, SdArray *out, SdError *err);
 
+/* A sandboxed script reaches no files, through the library neither. */
+static void check_sandbox(lua_State *L, const char *what) {
+  if (sd_lua_in_sandbox(L))
+    sd_lua_fail(L, "%s: files are not available in --sandbox", what);
+}
+
 /* Gives the handle a leaf over *a, which is taken over. */
 static void fill_array(lua_State *L, SdNode **h, SdArray *a) {
   SdBuilder b;
@@ -29,6 +36,7 @@ static void fill_array(lua_State *L, SdNode **h, SdArray *a) {
 }
 
 static int read_with(lua_State *L, Reader read) {
+  check_sandbox(L, "read");
   const char *path = luaL_checkstring(L, 1);
   SdNode **h = sd_lua_push_handle(L);
   SdArray a;
@@ -44,10 +52,12 @@ static int read_with(lua_State *L, Reader read) {
   return 1;
 }
 
+
 static int core_read_npy(lua_State *L) { return read_with(L, sd_npy_read); }
 static int core_read_idx(lua_State *L) { return read_with(L, sd_idx_read); }
 
 static int core_write_npy(lua_State *L) {
+  check_sandbox(L, "write_npy");
   SdError err;
   const char *path = luaL_checkstring(L, 1);
   SdNode *x = sd_lua_check_tensor(L, 2, "write_npy");
@@ -94,6 +104,7 @@ static void push_member(lua_State *L, SdNpz *z, int64_t i) {
 
 /* read_npz(path) -> a table from names to tensors */
 static int core_read_npz(lua_State *L) {
+  check_sandbox(L, "read_npz");
   SdError err;
   const char *path = luaL_checkstring(L, 1);
   SdNpz **z = push_npz(L);
@@ -124,6 +135,7 @@ static SdStatus write_members(const char *path, const char *const *names,
 
 /* write_npz(path, names, tensors): the tables keep strings and nodes alive */
 static int core_write_npz(lua_State *L) {
+  check_sandbox(L, "write_npz");
   SdError err;
   const char *path = luaL_checkstring(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
@@ -203,6 +215,7 @@ static int core_read_bytes(lua_State *L) { return read_with(L, read_bytes); }
 
 /* read_text(path) -> string, unpacked like read_bytes */
 static int core_read_text(lua_State *L) {
+  check_sandbox(L, "read_text");
   read_with(L, read_bytes);
   const SdArray *a = sd_lua_tensor(L, -1)->value;
   lua_pushlstring(L, a->data, (size_t)a->shape.dims[0]);
@@ -211,6 +224,7 @@ static int core_read_text(lua_State *L) {
 
 /* is_file(path): whether it is a regular file that can be read */
 static int core_is_file(lua_State *L) {
+  check_sandbox(L, "is_file");
   SdError err;
   int fd;
   uint64_t size;
@@ -222,6 +236,7 @@ static int core_is_file(lua_State *L) {
 }
 
 static int core_mkdirs(lua_State *L) {
+  check_sandbox(L, "mkdirs");
   SdError err;
   if (sd_file_make_dirs(luaL_checkstring(L, 1), &err) != SD_OK)
     return sd_lua_raise(L, &err);
@@ -231,6 +246,7 @@ static int core_mkdirs(lua_State *L) {
 
 /* write_atomic(path, bytes): readers see the old file or all of the new */
 static int core_write_atomic(lua_State *L) {
+  check_sandbox(L, "write_atomic");
   SdError err;
   size_t n;
   const char *path = luaL_checkstring(L, 1);

@@ -433,9 +433,9 @@ bad(function() return (t(5)[1]) end, "index: the tensor has no dims",
     "an element of a number")
 bad(function() return (#t(5)) end, "#: the tensor has no dims",
     "the length of a number")
-bad(function() return (sd.eval(m[k { 3 }])) end, "index 3 .*outside 1 .. 2",
+bad(function() return (sd.eval(m[k { 3 }])) end, "index_select: index 3 .*outside 1 .. 2",
     "an index tensor past the end")
-bad(function() return (sd.eval(m[k { 0 }])) end, "index 0 .*outside 1 .. 2",
+bad(function() return (sd.eval(m[k { 0 }])) end, "index_select: index 0 .*outside 1 .. 2",
     "an index tensor with 0")
 bad(function() return (m[sd.tensor { true }]) end,
     "index: a mask of shape %[1%] for shape %[2, 3%]", "a mask of another shape")
