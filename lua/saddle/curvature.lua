@@ -118,6 +118,14 @@ end
 
 -- ---- eigenvalues -----------------------------------------------------------
 
+local function one_of(value, known, what)
+  for _, name in ipairs(known) do
+    if value == name then return value end
+  end
+  fail("%s must be %s, not '%s'", what, table.concat(known, ", "),
+       tostring(value))
+end
+
 local function flags(o)
   local c = {}
   for k, v in pairs(o) do
@@ -135,6 +143,8 @@ function operator:eigs(o)
   o = sd.check_options(o, { "k", "which", "tol", "max_iter", "seed", "start",
                             "verify" }, "eigs")
   local c = flags(o)
+  one_of(c.which or "largest", { "largest", "smallest", "magnitude", "both" },
+         "eigs: which")
   local start = c.start and check_vector(self, c.start, "eigs")
   c.start = nil
   if c.verify == nil then c.verify = (c.k or 5) > 1 and 1 or 0 end
@@ -191,6 +201,8 @@ end
 ---  probes (a matrix of columns), seed
 function operator:trace(o)
   o = sd.check_options(o, { "method", "samples", "probes", "seed" }, "trace")
+  one_of(o.method or "hutchinson", { "hutchinson", "hutch++", "xtrace" },
+         "trace: method")
   local p = probes(self, o.probes, o.samples or 32, o.seed)
   local value, error = core.trace_estimate(self.n, self.dtype, self.product,
                                            p, o.method or "hutchinson")

@@ -17,8 +17,9 @@ return function(optim)
       if h.momentum == 0 then return p - h.lr * g end
       local keep = 1 - h.dampening
       if h.dampening ~= 0 then
-        keep = type(h.t) == "number" and (h.t == 1 and 1 or keep) or
-               sd.where(sd.eq(h.t, 1), 1, keep)
+        local first = type(h.t) == "number" and (h.t == 1 and 1 or 0) or
+                      sd.eq(h.t, 1):to "f64"
+        keep = keep + h.dampening * first
       end
       s.v = h.momentum * s.v + keep * g
       if h.nesterov then return p - h.lr * (g + h.momentum * s.v) end

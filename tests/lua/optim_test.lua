@@ -1,0 +1,217 @@
+-- Optimizers against PyTorch, against each other, and against mistakes.
+
+local here = debug.getinfo(1, "S").source:match "^@(.*)[/\\]" or "."
+package.path = here .. "/?.lua;" .. package.path
+local common = require "common"
+local sd, tap = common.sd, common.tap
+local golden = require "golden_optim"
+local optim, f64 = sd.optim, { dtype = "f64" }
+
+-- ---- the problems ----------------------------------------------------------
+
+local function points()
+  local rows = {}
+  for i = 0, 7 do rows[i + 1] = { 0.1 * i - 0.35, math.sin(i + 1) } end
+  return sd.tensor(rows, f64)
+end
+local X = points()
+local Y = X:narrow(2, 1, 1) * X:narrow(2, 2, 1)
+
+local function first_weights()
+  local w = {}
+  for i = 0, 2 do
+    w[i + 1] = {}
+    for j = 0, 1 do
+      w[i + 1][j + 1] = 0.1 * (i + 1) * (-1) ^ (i + j) + 0.05 * j
+    end
+  end
+  return sd.tensor(w, f64)
+end
+
+local problems = {
+  rosenbrock = { lr = 1e-4, start = sd.tensor({ -1.2, 1 }, f64),
+    f = function(p)
+      return (1 - p[1]) ^ 2 + 100 * (p[2] - p[1] ^ 2) ^ 2
+    end },
+  beale = { lr = 1e-3, start = sd.tensor({ 1, 1.5 }, f64),
+    f = function(p)
+      local x, y = p[1], p[2]
+      return (1.5 - x + x * y) ^ 2 + (2.25 - x + x * y ^ 2) ^ 2 +
+             (2.625 - x + x * y ^ 3) ^ 2
+    end },
+  quadratic = { lr = 5e-4, start = sd.ones(4, f64),
+    f = function(p)
+      local s = 10.0 ^ sd.linspace(0, 3, 4, f64)
+      return 0.5 * (s * p * p):sum()
+    end },
+  mlp = { lr = 5e-2,
+    start = { first_weights(), sd.tensor({ 0.1, -0.2, 0.05 }, f64),
+              sd.tensor({ { 0.3, -0.2, 0.4 } }, f64),
+              sd.tensor({ 0.01 }, f64) },
+    f = function(p)
+      local h = (X:matmul(p[1]:T()) + p[2]):tanh()
+      return sd.mse(h:matmul(p[3]:T()) + p[4], Y)
+    end },
+}
+
+-- "sgd momentum=0.9 nesterov=true" as a rule and its options.
+local function read(name, lr)
+  local rule = name:match "^%S+"
+  local o = { lr = rule == "sgd" and lr or 10 * lr }
+  for k, v in name:gmatch "(%w+_?%w*)=(%S+)" do
+    o[k] = v == "true" or tonumber(v)
+  end
+  return rule, o
+end
+
+local function flat(p)
+  return (sd.tree.ravel(sd.is_tensor(p) and { p } or p))
+end
+
+local function worst(p, want)
+  local got, most = flat(p):totable(), 0
+  for i, v in ipairs(want) do
+    local d = math.abs(got[i] - v) / math.max(math.abs(v), 1e-6)
+    most = math.max(most, d)
+  end
+  return most
+end
+
+-- ---- against PyTorch ----------------------------------------------------------
+
+local function by_step(opt, f, p)
+  for _ = 1, 50 do p = opt:step(f, p) end
+  return p
+end
+
+local function by_apply(opt, f, p)
+  local grad = sd.grad(f)
+  for _ = 1, 50 do p = opt:apply(p, (grad(p))) end
+  return p
+end
+
+local function by_compile(opt, f, p)
+  local step = opt:compile(f)
+  for _ = 1, 50 do p = step(p) end
+  return p
+end
+
+for name, table_of in pairs(golden) do
+  for problem, want in pairs(table_of) do
+    local p = problems[problem]
+    for how, run in pairs { step = by_step, apply = by_apply,
+                            compile = by_compile } do
+      local rule, o = read(name, p.lr)
+      local d = worst(run(optim[rule](o), p.f, p.start), want)
+      tap.ok(d < 1e-9, ("%s on %s by opt:%s is PyTorch's (%.1g)"):format(
+        name, problem, how, d))
+    end
+  end
+end
+
+-- ---- rules of one's own ----------------------------------------------------------
+
+local mine = optim.rule {
+  name = "mine", defaults = { lr = 1e-3, beta1 = 0.9, beta2 = 0.999,
+                              eps = 1e-8 },
+  init = function(p) return { m = sd.zeros_like(p), v = sd.zeros_like(p) } end,
+  update = function(p, g, s, h)
+    s.m = h.beta1 * s.m + (1 - h.beta1) * g
+    s.v = h.beta2 * s.v + (1 - h.beta2) * g ^ 2
+    local m, v = s.m / (1 - h.beta1 ^ h.t), s.v / (1 - h.beta2 ^ h.t)
+    return p - h.lr * m / (v ^ 0.5 + h.eps)
+  end,
+}
+local mlp = problems.mlp
+tap.ok(worst(by_step(mine { lr = 0.5 }, mlp.f, mlp.start),
+             golden.adam.mlp) < 1e-9, "Adam as a rule in Lua is Adam")
+tap.ok(worst(by_compile(mine { lr = 0.5 }, mlp.f, mlp.start),
+             golden.adam.mlp) < 1e-9, "also compiled")
+
+local bowl = function(p) return (p * p):sum() end
+local one = sd.ones(1, f64)
+
+local function halving(t) return t <= 2 and 0.1 or 0.05 end
+local falling, q = optim.sgd { lr = halving }, one
+for _ = 1, 3 do q = falling:step(bowl, q) end
+tap.near(q[1]:item(), 0.8 * 0.8 * 0.9, 1e-15, "a schedule sets the step")
+tap.is(falling.lr, 0.05, "opt.lr reads the value in force")
+local compiled = optim.sgd { lr = halving }
+local replay = compiled:compile(bowl)
+q = one
+for _ = 1, 3 do q = replay(q) end
+tap.near(q[1]:item(), 0.8 * 0.8 * 0.9, 1e-15,
+         "a schedule sets the compiled step")
+
+local set = optim.sgd { lr = 0.1 }
+local again = set:compile(bowl)
+q = again(one)
+set.lr = 0.25
+q = again(q)
+tap.near(q[1]:item(), 0.8 * 0.5, 1e-15, "opt.lr can be set, compiled too")
+
+local grouped = optim.sgd { lr = 0.1, groups = {
+  { match = "bias$", lr = 0 } } }
+local tree = grouped:step(function(p) return bowl(p.w) + bowl(p.bias) end,
+                          { w = one, bias = one })
+tap.near(tree.w[1]:item(), 0.8, 1e-15, "a group's pattern leaves others be")
+tap.is(tree.bias[1]:item(), 1.0, "a group overrides by its pattern")
+
+-- ---- state -------------------------------------------------------------------------
+
+local a = optim.adam { lr = 0.1 }
+local p = one
+for _ = 1, 5 do p = a:step(bowl, p) end
+local b = optim.adam { lr = 0.1 }
+b:load(a:state())
+tap.is(a:step(bowl, p)[1]:item(), b:step(bowl, p)[1]:item(),
+       "a loaded state goes on exactly")
+tap.throws(function() optim.sgd {}:load(a:state()) end, "sgd: the state is of",
+           "another rule's state is refused")
+
+-- ---- dtypes and results ---------------------------------------------------------------
+
+local scalar = sd.tensor(1.0)
+local s1 = optim.adam { lr = 0.1 }:step(function(x) return x * x end, scalar)
+local s2 = optim.adam { lr = 0.1 }:compile(function(x) return x * x end)(scalar)
+tap.is(s1.dtype, "f32", "a 0-d parameter keeps its dtype")
+tap.is(s2.dtype, "f32", "compiled too")
+local _, loss, extra = optim.sgd {}:step(function(x)
+  return bowl(x), x * 3
+end, one)
+tap.is(loss:item(), 1.0, "the loss is the one before the step")
+tap.is(extra[1]:item(), 3.0, "then come further results")
+
+-- ---- mistakes ----------------------------------------------------------------------------
+
+local function bad(f, pattern, name)
+  tap.throws(f, "optim_test.lua:%d+: " .. pattern, name)
+end
+bad(function() optim.adam { lrr = 1 } end,
+    "adam: unknown option 'lrr' %(did you mean 'lr'%?%)", "unknown option")
+bad(function() optim.adam { lr = -1 } end, "adam: lr must not be negative",
+    "a negative rate")
+bad(function() optim.adam { beta1 = 1 } end, "adam: beta1 must be below 1",
+    "beta of 1")
+bad(function() optim.adam { lr = "x" } end, "adam: lr must be a number",
+    "a rate that is no number")
+bad(function() return optim.adma end, "sd.optim has no 'adma'.*adam",
+    "an unknown rule")
+bad(function() set.momentun = 1 end, "sgd: unknown option 'momentun'.*momentum",
+    "setting an unknown field")
+bad(function() optim.sgd {}:step(function(x) return x * sd.ones(2, f64) end,
+                                 one) end,
+    "value_and_grad: .*shape {2}", "a loss of two elements")
+bad(function() optim.sgd {}:step(bowl, {}) end, ".*holds no tensors",
+    "no parameters")
+bad(function() b:step(function(t) return bowl(t[1]) + bowl(t[2]) end,
+                      { one, one }) end,
+    "adam: 2 parameters given, the state is for 1", "another tree")
+bad(function() optim.rule { name = "x" } end, "rule: needs an update",
+    "a rule without update")
+bad(function()
+  optim.rule { name = "wide", update = function(t) return t:expand(2, 1) end }
+    {}:step(bowl, one)
+end, "wide: update made shape {2, 1}", "an update that changes the shape")
+
+tap.done()
