@@ -1,26 +1,23 @@
 -- Where do three optimizers take one network, and what does the loss look
 -- like there? On built-in digits, or with --data DIR on MNIST's own files.
 -- Takes about 20 s on two cores; writes out/demo/report.html and more.
-local nn, plot = sd.nn, sd.plot
 local o = { dir = "out/demo", epochs = 12, grid = 51, n = 10000 }
-for i, a in ipairs(arg or {}) do
+for i, a in ipairs(arg) do
   if a == "--data" then o.data = arg[i + 1] end
-  if a == "--quick" then o = { dir = arg[i + 1], epochs = 2, grid = 5, n = 500 } end
+  if a == "--quick" then o = { dir = arg[2], epochs = 2, grid = 5, n = 500 } end
 end
 
 -- 1. Pictures: four fifths to learn from, the rest to be tested on.
 local pictures = o.data and sd.data.mnist(o.data).test
                  or sd.data.digits { n = o.n, seed = 1 }
 local train, test = sd.data.split(pictures, { 0.8, 0.2 }, { seed = 1 })
-
 -- 2. One network and its loss; the second result is the accuracy.
-local net = nn.mlp { 784, 64, 10 }
+local net = sd.nn.mlp { 784, 64, 10 }
 local start = net:init { seed = 1 }
 local function loss(params, x, y)
   local z = net(params, x:flatten(2))
   return sd.cross_entropy(z, y), z:argmax(2):eq(y):to("f32"):mean()
 end
-
 -- 3. An optimizer in ten lines: follow the sign of the averaged gradient.
 local signed = sd.optim.rule {
   name = "signed", defaults = { lr = 1e-3, beta = 0.9 },
@@ -30,28 +27,28 @@ local signed = sd.optim.rule {
     return p - h.lr * s.m:sign()
   end,
 }
-local function falling(lr) return function(t) return lr / (1 + t / 500) end end
+local function fall(lr) return function(t) return lr / (1 + t / 500) end end
 local rules = { sd.optim.sgd { lr = 0.1, momentum = 0.9 },
-                sd.optim.adam { lr = falling(3e-3) },
-                signed { lr = falling(1e-3) } }
+                sd.optim.adam { lr = fall(3e-3) }, signed { lr = fall(1e-3) } }
 
 -- 4. Train from the same start, with live curves.
-local log, curves, solutions, draw = {}, {}, {}, plot.live()
+local plot, log, curves, solutions = sd.plot, {}, {}, {}
+local draw = plot.live()
 local function chart()
   return plot.lines { xlabel = "epoch", ylabel = "training loss", logy = true,
                       table.unpack(curves) }
 end
 for k, opt in ipairs(rules) do
-  local params, step = start, opt:compile(loss)
+  local params, step, batch_loss = start, opt:compile(loss)
   curves[k] = { name = opt.name, y = {} }
   for epoch = 1, o.epochs do
-    local total, batches, l = 0, 0, nil
+    local total, n = 0, 0
     for _, b in sd.data.batches(train, { size = 64, seed = epoch }) do
-      params, l = step(params, b.x, b.y)
-      total, batches = total + l:item(), batches + 1
+      params, batch_loss = step(params, b.x, b.y)
+      total, n = total + batch_loss:item(), n + 1
     end
-    curves[k].y[epoch] = total / batches
-    log[#log + 1] = { rule = opt.name, epoch = epoch, loss = total / batches }
+    curves[k].y[epoch] = total / n
+    log[#log + 1] = { rule = opt.name, epoch = epoch, loss = total / n }
     draw(chart(), k == #rules and epoch == o.epochs)
   end
   solutions[k] = params
@@ -62,23 +59,21 @@ report:figure(chart():save(o.dir .. "/training.png"), "Loss while training.")
 -- 5. Study each solution on a thousand of the pictures.
 local x, y = train.x:narrow(1, 1, o.n // 10), train.y:narrow(1, 1, o.n // 10)
 local function study(params) return loss(params, x, y) end
-for k, params in ipairs(solutions) do
-  local name, n = rules[k].name, { -1, 1, o.grid }
-  local _, accuracy = loss(params, test.x, test.y)
-  local point = sd.critical.classify(study, params, { k = 5 })
-  local words = ("%s: test accuracy %.1f %%\n%s"):format(
-    name, 100 * accuracy:item(), point)
-  print(words); report:heading(name):text(words)
-  local H = sd.curvature.hessian(study, params)
-  report:figure(H:density { steps = 60, probes = 2 }
-    :plot(o.dir .. "/density-" .. name .. ".png"), "Hessian eigenvalues.")
-  local scan = sd.landscape.plane(study, params,
-    sd.landscape.random(params, { norm = "filter", seed = 1 }),
-    sd.landscape.random(params, { norm = "filter", seed = 2 }), { x = n, y = n })
+for k, p in ipairs(solutions) do
+  local name, n, at = rules[k].name, { -1, 1, o.grid }, sd.landscape
+  local _, accuracy = loss(p, test.x, test.y)
+  local words = ("%s: test accuracy %.1f %%\n%s"):format(name,
+    100 * accuracy:item(), sd.critical.classify(study, p, { k = 5 }))
+  print(words)
+  report:heading(name):text(words)
+  local density = sd.curvature.hessian(study, p):density { probes = 2 }
+  report:figure(density:plot(o.dir .. "/density-" .. name .. ".png"),
+                "Eigenvalues of the Hessian.")
+  local scan = at.plane(study, p, at.random(p, { seed = 1 }),
+                        at.random(p, { seed = 2 }), { x = n, y = n })
   report:surface(scan:plot(o.dir .. "/surface-" .. name .. ".png",
-    { log = true, title = "Loss around " .. name .. "'s solution" }))
-  log[#log + 1] = { rule = name, test_accuracy = accuracy:item(),
-                    kind = point.kind, gradient_norm = point.gradient_norm }
+    { log = true, title = "Loss around the solution of " .. name }))
+  log[#log + 1] = { rule = name, test_accuracy = accuracy:item() }
 end
 report:save(o.dir .. "/report.html")
 sd.save(o.dir .. "/log.jsonl", log)

@@ -2,10 +2,10 @@
 
 --- Edit distance, a swap of neighbours counting as one edit.
 local function distance(a, b)
-  local before, above, row = {}, {}, {}
+  local before, above = {}, {}
   for j = 0, #b do above[j] = j end
   for i = 1, #a do
-    row = { [0] = i }
+    local row = { [0] = i }
     for j = 1, #b do
       local same = a:byte(i) == b:byte(j)
       local d = above[j - 1] + (same and 0 or 1)

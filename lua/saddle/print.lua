@@ -1,6 +1,6 @@
 -- Tensors as text: aligned, elided when long, with shape and dtype.
 
-return function(sd, core)
+return function(_, core)
   local edge = 3    -- elements shown at each end of a long dim
   local longest = 8 -- dims longer than this are elided
 

@@ -162,7 +162,7 @@ return function(sd, core)
     local list, counts = gather(args, which, "vjp")
     check_float(list, "vjp")
     local trace = core.trace()
-    local guard <close> = setmetatable({}, {
+    local _ <close> = setmetatable({}, {
       __close = function(_, e) if e then core.close(trace) end end })
     local traced = core.tracers(trace, list)
     local new = replace(args, which, counts, traced)

@@ -49,9 +49,9 @@ end
 function tree.ravel(t)
   local list = core.leaves(t, false)
   if #list == 0 then fail "tree.ravel: the tree holds no tensors" end
-  local shapes, sizes, dtypes, parts = {}, {}, {}, {}
+  local shapes, sizes, parts = {}, {}, {}
   for i, x in ipairs(list) do
-    shapes[i], sizes[i], dtypes[i] = x.shape, x:numel(), x.dtype
+    shapes[i], sizes[i] = x.shape, x:numel()
     parts[i] = x:reshape(-1)
   end
   local form = core.rebuild(t, list)

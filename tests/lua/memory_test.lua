@@ -196,7 +196,6 @@ end
 -- ---- a limit and a stopped collector ----------------------------------------------------
 
 do
-  y = nil
   local live = clean()
   collectgarbage "stop"
   sd.memory(live + 60 * megabyte)

@@ -49,12 +49,6 @@ local function read(name, line)
   return s
 end
 
-local function replaced(list, k, x)
-  local new = table.move(list, 1, #list, 1, {})
-  new[k] = x
-  return new
-end
-
 local function floats_of(list)
   local out = {}
   for _, x in ipairs(list) do
