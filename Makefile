@@ -36,7 +36,8 @@ CPPFLAGS = -Isrc -I$(BUILD)/gen $(LUA_CFLAGS) \
            $(if $(BLAS_INC),-isystem $(BLAS_INC)) -D_GNU_SOURCE
 CFLAGS   = -std=c11 $(OPT) $(WARN) -fPIC -fno-math-errno -ffp-contract=off \
            $(OMP) $(SANITIZE)
-VECTOR   = -O3 $(ARCH) -ffp-contract=fast -fno-trapping-math -Wno-type-limits
+VECTOR   = -O3 $(ARCH) -ffp-contract=fast -fno-trapping-math \
+           -Wno-type-limits $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 LDFLAGS  = $(OMP) $(SANITIZE)
 LIBS     = $(BLAS_LIBS) -lsleef -lz -lm -ldl
 

@@ -6,8 +6,8 @@
 -- a name, a kind, `?` or `=default` where it may be left out. Without a
 -- kind what must be given is a tensor, and the rest is the function's
 -- business. T: tensor or number. I: whole number. D: a whole number or a
--- list of them. L: a list. A table of options may stand where an argument
--- that may be left out would.
+-- list of them. L: a list. A table of options may stand in the place of D,
+-- and of what has no default.
 
 local fail = require "saddle.fail"
 local is_tensor = require "saddle.core".is_tensor
@@ -22,8 +22,7 @@ local function is_list_of_integers(v)
 end
 
 local function is_integer(v)
-  return math_type(v) == "integer" or
-         math_type(v) == "float" and v == v // 1 and v - v == 0
+  return math_type(v) ~= nil and math.tointeger(v) ~= nil
 end
 
 local kinds = {
@@ -40,10 +39,14 @@ local function is_options(v)
   return type(v) == "table" and v[1] == nil
 end
 
-local function check(what, name, kind, optional)
+local function check(what, name, kind, rest)
   local expected, good = kind[1], kind[2]
+  local optional = rest ~= ""
+  local options = rest == "?" or optional and kind == kinds.D
   return function(v)
-    if good(v) or optional and (v == nil or is_options(v)) then return end
+    if good(v) or optional and v == nil or options and is_options(v) then
+      return
+    end
     fail("%s: %s: expected %s, got %s", what, name, expected,
          v == nil and "nothing" or is_tensor(v) and "tensor" or type(v))
   end
@@ -55,10 +58,9 @@ local function ignore() end
 return function(what, line, f)
   local checks = {}
   for name, kind, rest in line:gmatch "([%w_]+):?(%u?)([^%s]*)" do
-    local optional = rest ~= ""
-    if kind == "" and not optional then kind = "X" end
+    if kind == "" and rest == "" then kind = "X" end
     checks[#checks + 1] = kinds[kind] and
-                          check(what, name, kinds[kind], optional) or ignore
+                          check(what, name, kinds[kind], rest) or ignore
   end
   local c1, c2 = checks[1] or ignore, checks[2] or ignore
   local c3, c4 = checks[3] or ignore, checks[4] or ignore

@@ -110,6 +110,9 @@ return function(sd, methods, core)
   for _, name in ipairs { "rand", "randn" } do
     --- Random numbers in x's shape.
     sd[name .. "_like"] = function(x, o)
+      if not is_tensor(x) then
+        fail("%s_like: expected a tensor, got %s", name, type(x))
+      end
       o = options(o, { "dtype", "generator" }, name .. "_like")
       return sd[name](x.shape, { dtype = o.dtype or x.dtype,
                                  generator = o.generator })
@@ -327,25 +330,31 @@ return function(sd, methods, core)
       end
       return x
     end)
+  -- x, but NaN where the sorted v ends with one along dim.
+  local function unless_nan(x, v, dim)
+    if not (v.dtype == "f32" or v.dtype == "f64") then return x end
+    local last = v:narrow(dim, -1, 1)
+    return sd.where(sd.isnan(last), last, x)
+  end
   define("median", "x dim:I?",
     "Middle element (the lower of two); along dim: values, indices.",
     "r{5}\nr{2, 4}, 2", function(x, dim, o)
+      dim, o = dim_and_options(dim, o, { "dim", "keepdim" }, "median")
       if x:numel() == 0 then fail "median: no elements" end
       if dim == nil then
-        local v = sd.sort(x:reshape(-1))
-        return v[(v:numel() + 1) // 2]
+        return (sd.median(x:reshape(-1), 1))
       end
-      o = options(o, { "keepdim" }, "median")
       local v, k = sd.sort(x, dim)
       local at = (x:size(dim) + 1) // 2
-      v, k = v:narrow(dim, at, 1), k:narrow(dim, at, 1)
+      v = unless_nan(v:narrow(dim, at, 1), v, dim)
+      k = k:narrow(dim, at, 1)
       if not o.keepdim then v, k = v:squeeze(dim), k:squeeze(dim) end
       return v, k
     end)
   define("quantile", "x q:T dim:I?",
     "The q-th quantile, interpolated between neighbours.",
     "r{5}, .3\nr{2, 4}, .5, 2", function(x, q, dim, o)
-      o = options(o, { "keepdim" }, "quantile")
+      dim, o = dim_and_options(dim, o, { "dim", "keepdim" }, "quantile")
       if type(q) ~= "number" or not (q >= 0 and q <= 1) then
         fail("quantile: q must lie in [0, 1], not %s", tostring(q))
       end
@@ -358,6 +367,7 @@ return function(sd, methods, core)
       if at > low then
         a = sd.lerp(a, v:narrow(dim, low + 2, 1), at - low)
       end
+      a = unless_nan(a, v, dim)
       return o.keepdim and a or a:squeeze(dim)
     end)
   define("histogram", "x bins=10",
@@ -376,7 +386,7 @@ return function(sd, methods, core)
       return core.ops.histogram_(x, bins, low, high),
              sd.linspace(low, high, bins + 1, { dtype = "f64" })
     end)
-  define("topk", "x k:I dim:I=-1",
+  define("topk", "x k:I dim:D=-1",
     "The k largest (or smallest) elements: values, indices.",
     "r{5}, 2\nr{2, 4}, 2, 1", function(x, k, dim, o)
       if type(dim) == "table" then dim, o = nil, dim end
@@ -413,6 +423,7 @@ return function(sd, methods, core)
   methods.broadcast_to, sd.broadcast_to = methods.expand, sd.expand
 
   function methods.T(x)
+    if not is_tensor(x) then fail("T: expected a tensor, got %s", type(x)) end
     if x.ndim < 2 then return x end
     return x:transpose(-2, -1)
   end
@@ -501,37 +512,42 @@ return function(sd, methods, core)
     end)
   define("tile", "x repeats:D", "x repeated along each dim.",
     "r{2, 3}, 2, 1\nr{2}, {2, 2}", function(x, ...)
-      local reps = type(...) == "table" and ... or { ... }
+      local reps = { ... }
+      if type(reps[1]) == "table" then
+        reps = table.move(reps[1], 1, #reps[1], 1, {})
+      end
       local shape = x.shape
       for _, r in ipairs(reps) do
-        if math.type(r) ~= "integer" or r < 0 then
+        if not math.type(r) or math.tointeger(r) == nil or r < 0 then
           fail("tile: cannot repeat %s times", tostring(r))
         end
       end
       while #reps < #shape do table.insert(reps, 1, 1) end
       while #shape < #reps do table.insert(shape, 1, 1) end
-      local inner, outer, final = {}, {}, {}
+      -- Each dim as (before, repeats, the rest), so that any number of dims
+      -- goes through three.
+      local before = 1
       for d, r in ipairs(reps) do
-        inner[2 * d - 1], inner[2 * d] = 1, shape[d]
-        outer[2 * d - 1], outer[2 * d] = r, shape[d]
-        final[d] = r * shape[d]
-      end
-      if #inner > 10 then
-        for d, r in ipairs(reps) do
-          local parts = {}
-          for i = 1, r do parts[i] = x:reshape(shape) end
-          x = sd.cat(parts, d)
-          shape = x.shape
+        local rest = 1
+        for k = d, #shape do rest = rest * shape[k] end
+        if r ~= 1 then
+          x = x:reshape(before, 1, rest):expand(before, r, rest)
         end
-        return x
+        shape[d] = r * shape[d]
+        x = x:reshape(shape)
+        before = before * shape[d]
       end
-      return x:reshape(inner):expand(outer):reshape(final)
+      return x
     end)
   methods.repeat_, sd.repeat_ = methods.tile, sd.tile
   define("unfold", "x dim:I size:I step:I=1",
     "Windows of size along dim, as a new last dim.", "r{6}, 1, 3, 2",
     function(x, dim, size, step)
       step = step or 1
+      if size < 1 or step < 1 or size > x:size(dim) then
+        fail("unfold: windows of %d by steps of %d in %d elements", size,
+             step, x:size(dim))
+      end
       if dim < 0 then dim = dim + x.ndim + 1 end
       local n = (x:size(dim) - size) // step + 1
       local places = (sd.arange(0, n - 1) * step):unsqueeze(2) +
@@ -578,6 +594,7 @@ return function(sd, methods, core)
   define("one_hot", "labels classes:I?",
     "1 at the label (from 1), 0 elsewhere, along a new last dim.",
     "i(4, {3}), 4", function(labels, classes, o)
+      if type(classes) == "table" then classes, o = nil, classes end
       o = options(o, { "dtype" }, "one_hot")
       classes = classes or labels:max():item()
       return labels:unsqueeze(-1):eq(sd.arange(1, classes))
@@ -642,6 +659,9 @@ return function(sd, methods, core)
     "r{2, 3, 4}, r{3, 4, 2}\nr{2, 3}, r{2, 3}, {{1, 2}, {1, 2}}",
     function(x, y, dims)
       dims = dims or 2
+      if type(dims) ~= "number" and type(dims) ~= "table" then
+        fail("tensordot: dims: a number or two lists, not a %s", type(dims))
+      end
       local dx, dy = {}, {}
       if type(dims) == "number" then
         if not (dims >= 0 and dims <= math.min(x.ndim, y.ndim)) or

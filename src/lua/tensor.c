@@ -262,11 +262,13 @@ static int tensor_numel(lua_State *L) {
 
 static int tensor_size(lua_State *L) {
   SdNode *n = sd_lua_check_tensor(L, 1, "size");
-  lua_Integer d = luaL_checkinteger(L, 2);
+  int exact = 0;
+  lua_Integer given = lua_tointegerx(L, 2, &exact), d = given;
+  if (!exact || lua_type(L, 2) != LUA_TNUMBER)
+    return sd_lua_fail(L, "size: expected a dim, got %s", sd_lua_kind(L, 2));
   if (d < 0) d += n->shape.ndim + 1;
   if (d < 1 || d > n->shape.ndim)
-    return sd_lua_fail(L, "size: no dim %d in shape %s",
-                       (int)luaL_checkinteger(L, 2),
+    return sd_lua_fail(L, "size: no dim %d in shape %s", (int)given,
                        sd_shape_text(&n->shape).text);
   lua_pushinteger(L, n->shape.dims[d - 1]);
   return 1;

@@ -15,7 +15,7 @@ local function bad(f, pattern, name)
   tap.throws(f, "index_test%.lua:%d+: " .. pattern, name)
 end
 
--- ---- making -------------------------------------------------------------------
+-- ---- making ----------------------------------------------------------------
 
 is(sd.tensor(5).shape, {}, "a number makes a 0-d tensor")
 is(sd.tensor(5):item(), 5, "that holds it")
@@ -80,7 +80,7 @@ sd.default_dtype "f64"
 is(sd.tensor { 1 }.dtype, "f64", "can be set")
 sd.default_dtype "f32"
 
--- ---- looking --------------------------------------------------------------------
+-- ---- looking ---------------------------------------------------------------
 
 local m = t { { 1, 2, 3 }, { 4, 5, 6 } }
 is(m.shape, { 2, 3 }, "shape")
@@ -109,7 +109,7 @@ local e1, e2 = m + 1, m * 2
 sd.eval(e1, { e2 })
 is(e1[1], { 2, 3, 4 }, "eval of trees")
 
--- ---- indexing ----------------------------------------------------------------------
+-- ---- indexing --------------------------------------------------------------
 
 local c = sd.arange(1, 24, f64):reshape(2, 3, 4)
 is(m[1], { 1, 2, 3 }, "a row")
@@ -171,7 +171,7 @@ local flags = sd.tensor { true, true }
 flags[1] = false
 is(flags, { false, true }, "assignment to booleans")
 
--- ---- operators ------------------------------------------------------------------------
+-- ---- operators -------------------------------------------------------------
 
 local x, y = t { 1, -2, 3 }, t { 2, 2, -2 }
 is(x + y, { 3, 0, 1 }, "+")
@@ -221,7 +221,7 @@ is(c:matmul(sd.ones(4, 5, f64)).shape, { 2, 3, 5 }, "a stack times a matrix")
 is(sd.zeros(2, 0):matmul(sd.zeros(0, 3)), sd.zeros(2, 3), "no inner elements")
 is(sd.sum(m, 1), m:sum(1), "functions and methods are the same")
 
--- ---- reductions and shapes, known answers ------------------------------------------------
+-- ---- reductions and shapes, known answers ----------------------------------
 
 is(m:sum():item(), 21, "sum")
 is(m:sum(1), { 5, 7, 9 }, "sum of columns")
@@ -250,6 +250,8 @@ is(t { 1, 2, 3 }:cumprod(1), { 1, 2, 6 }, "cumprod")
 is(t { 0, 2, 0 }:count_nonzero():item(), 1, "count_nonzero")
 is(t { 3, 1, 2, 4 }:median():item(), 2, "median is the lower of two")
 is(t { 1, 2, 3, 4 }:quantile(0.5):item(), 2.5, "quantile")
+tap.ok(t { 3, 0 / 0, 1 }:median():isnan():item(), "median passes NaN")
+tap.ok(t { 3, 0 / 0, 1 }:quantile(0.5):isnan():item(), "so does quantile")
 local counts, edges = t { 0, 1, 1, 2 }:histogram(2)
 is(counts, { 1, 3 }, "histogram")
 is(edges, { 0, 1, 2 }, "its edges")
@@ -326,7 +328,7 @@ is(t { .5, 1.5, 2.5, -.5 }:round(), { 0, 2, 2, 0 }, "round is to even")
 is(t { 1, 0 / 0 }:maximum(0):isnan(), { false, true }, "maximum passes NaN")
 is(t { 1, 0 / 0, 3 }:amax():isnan():item(), true, "so does amax")
 
--- ---- mistakes -----------------------------------------------------------------------------
+-- ---- mistakes --------------------------------------------------------------
 
 bad(function() return (t { 1, 2 } + t { 1, 2, 3 }) end,
     "add: shapes .*%[2%].*%[3%]", "shapes that do not broadcast")
@@ -336,7 +338,8 @@ bad(function() return (sd.zeros(128, 784):matmul(sd.zeros(512, 10))) end,
 bad(function() return (t(1):matmul(m)) end, "matmul:", "matmul of a number")
 bad(function() return (m:mm(t { 1 })) end, "mm: needs two matrices",
     "mm of a vector")
-bad(function() return (m:dot(m)) end, "dot: needs two vectors", "dot of matrices")
+bad(function() return (m:dot(m)) end,
+    "dot: needs two vectors", "dot of matrices")
 bad(function() return (m + "a") end, "%+: cannot take tensor and string",
     "adding a string")
 bad(function() return (m * {}) end, "%*: cannot take tensor and table",
@@ -346,7 +349,8 @@ bad(function() return (nil + m) end, "%+: cannot take nil and tensor",
 bad(function() return (m.shap) end,
     "a tensor has no field or method 'shap' %(did you mean 'shape'",
     "a misspelt field")
-bad(function() return (m:summ()) end, ".*did you mean 'sum'", "a misspelt method")
+bad(function() return (m:summ()) end,
+    ".*did you mean 'sum'", "a misspelt method")
 bad(function() return (sd.reluu) end, "sd has no field 'reluu'.*'relu'",
     "a misspelt function")
 bad(function() return (m:sum(3)) end, "sum: no dim 3 in a tensor of 2 dims",
@@ -366,10 +370,12 @@ bad(function() return (m:sum(0 / 0)) end, "sum: dim: expected a whole number",
 bad(function() return (m:sum("x")) end, "sum: dim: expected a whole number",
     "a string for a dim")
 bad(function() return (m:sum(1, 2, 3, 4)) end, "sum:", "too many arguments")
-bad(function() return (sd.sum()) end, "sum: x: expected a tensor", "no argument")
+bad(function() return (sd.sum()) end,
+    "sum: x: expected a tensor", "no argument")
 bad(function() return (sd.sum(3)) end, "sum: x: expected a tensor, got number",
     "a number where a tensor is needed")
-bad(function() return (m:to "f16") end, "cast: no dtype 'f16'", "an unknown dtype")
+bad(function() return (m:to "f16") end,
+    "cast: no dtype 'f16'", "an unknown dtype")
 bad(function() return (sd.zeros(2, { dtype = "float" })) end,
     "zeros: no dtype 'float'", "an unknown dtype in options")
 bad(function() return (sd.zeros(2, { dtpe = "f64" })) end,
@@ -396,7 +402,8 @@ bad(function() return (sd.arange(1, 0 / 0)) end, "arange:", "arange to NaN")
 bad(function() return (sd.arange(1, 5, 0)) end, "arange:", "a step of 0")
 bad(function() return (sd.linspace(0, 1, 0)) end, "linspace: n must be",
     "linspace of none")
-bad(function() return (sd.randint(5, 1, { 2 })) end, "randint: no i64 from 5 to 1",
+bad(function() return (sd.randint(5, 1, { 2 })) end,
+    "randint: no i64 from 5 to 1",
     "an empty range of numbers")
 bad(function() return (sd.rand(2, { dtype = "i64" })) end,
     "rand: dtype must be f32 or f64", "rand of integers")
@@ -415,7 +422,8 @@ bad(function() return (m[{ 1, 4 }]) end, "index 4 is outside dim 2",
     "a column past the end")
 bad(function() return (m[{ 1, 1, 1 }]) end, "index: 3 entries for shape",
     "too many entries")
-bad(function() return (m[{ 1, { 2, 5 } }]) end, "index: range {2, 5, 1} is outside",
+bad(function() return (m[{ 1, { 2, 5 } }]) end,
+    "index: range {2, 5, 1} is outside",
     "a range past the end")
 bad(function() return (m[{ {}, { 1, 3, 0 } }]) end, "index: range",
     "a step of 0 in a range")
@@ -433,12 +441,15 @@ bad(function() return (t(5)[1]) end, "index: the tensor has no dims",
     "an element of a number")
 bad(function() return (#t(5)) end, "#: the tensor has no dims",
     "the length of a number")
-bad(function() return (sd.eval(m[k { 3 }])) end, "index_select: index 3 .*outside 1 .. 2",
+bad(function() return (sd.eval(m[k { 3 }])) end,
+    "index_select: index 3 .*outside 1 .. 2",
     "an index tensor past the end")
-bad(function() return (sd.eval(m[k { 0 }])) end, "index_select: index 0 .*outside 1 .. 2",
+bad(function() return (sd.eval(m[k { 0 }])) end,
+    "index_select: index 0 .*outside 1 .. 2",
     "an index tensor with 0")
 bad(function() return (m[sd.tensor { true }]) end,
-    "index: a mask of shape %[1%] for shape %[2, 3%]", "a mask of another shape")
+    "index: a mask of shape %[1%] for shape %[2, 3%]",
+    "a mask of another shape")
 bad(function() m[1] = t { 1, 2 } end, ".*%[2%].*%[3%]",
     "a row of the wrong length")
 bad(function() m[1] = "a" end, "index: cannot assign a string",
@@ -450,7 +461,8 @@ bad(function() m[5] = 1 end, "index 5 is outside", "assignment past the end")
 bad(function() return (m:item()) end, "item: needs one element, not shape",
     "item of many")
 bad(function() return (m < m) end, "<.*elementwise", "comparing many by <")
-bad(function() return (m == m + 0) end, "==.*elementwise", "comparing many by ==")
+bad(function() return (m == m + 0) end,
+    "==.*elementwise", "comparing many by ==")
 bad(function() return (t(1) < "a") end, "", "comparing with a string")
 bad(function() return (m:size(3)) end, "size: no dim 3", "size of no dim")
 bad(function() return (m:reshape(4)) end,
@@ -474,12 +486,13 @@ bad(function() return (sd.cat(m, 1)) end, "cat: .*list of tensors",
 bad(function() return (m:gather(2, t { { 1 } })) end, "gather:",
     "gather by floats")
 bad(function() return (sd.eval(m:gather(2, k { { 4 }, { 1 } }))) end,
-    ".*index 4 .*outside 1 .. 3", "gather past the end")
+    "gather: index 4 .*outside 1 .. 3", "gather past the end")
 bad(function() return (m:topk(7)) end, "topk: k is 7 of 3", "topk of too many")
 bad(function() return (m:quantile(2)) end, "quantile: q must lie in",
     "a quantile past 1")
 bad(function() return (m:max(5)) end, "max: no dim 5", "max of no dim")
-bad(function() return (sd.zeros(0):max()) end, "a?max: no elements", "max of nothing")
+bad(function() return (sd.zeros(0):max()) end,
+    "a?max: no elements", "max of nothing")
 bad(function() return (sd.zeros(0):argmax()) end, "argmax", "argmax of nothing")
 bad(function() return (sd.einsum("ij,jk->ik", m, m)) end,
     "einsum: index 'j' has extents 3 and 2", "einsum of unequal extents")
@@ -504,7 +517,9 @@ bad(function() return (sd.linalg.cholesky(-sd.eye(2)):item()) end, "",
     "cholesky of a negative matrix")
 bad(function() return (sd.eval(sd.linalg.cholesky(-sd.eye(2)))) end,
     "cholesky: ", "says so in words")
-bad(function() return (sd.eval(sd.linalg.solve(sd.zeros(2, 2), sd.ones(2)))) end,
+bad(function()
+  return (sd.eval(sd.linalg.solve(sd.zeros(2, 2), sd.ones(2))))
+end,
     "solve: .*singular", "solve of a singular matrix")
 bad(function() return (sd.eval(sd.linalg.solve(m, m))) end, "linalg.solve: ",
     "solve of an oblong matrix")

@@ -14,7 +14,7 @@ local function clean()
   return sd.memory().live
 end
 
--- ---- the nth allocation fails -----------------------------------------------
+-- ---- the nth allocation fails ----------------------------------------------
 
 local function network(p, x)
   local h = (x:matmul(p.w) + p.b):tanh()
@@ -128,7 +128,7 @@ do -- what was computed before a failure is kept
   tap.is(y, { 2, 4, 6, 8 }, "pending tensors survive it")
 end
 
--- ---- long graphs ------------------------------------------------------------------
+-- ---- long graphs -----------------------------------------------------------
 
 do
   local x = sd.tensor(0, f64)
@@ -164,7 +164,7 @@ do
   tap.is(wide, 20000 * 20001 / 2, "twenty thousand leaves")
 end
 
--- ---- loops that drop large tensors ---------------------------------------------------
+-- ---- loops that drop large tensors -----------------------------------------
 
 do
   clean()
@@ -193,7 +193,7 @@ do
          sd.memory().peak // megabyte))
 end
 
--- ---- a limit and a stopped collector ----------------------------------------------------
+-- ---- a limit and a stopped collector ---------------------------------------
 
 do
   local live = clean()
@@ -215,7 +215,7 @@ do
   tap.is(e, 100, "and the right value")
 end
 
--- ---- the collector's other moods ----------------------------------------------------------
+-- ---- the collector's other moods -------------------------------------------
 
 local function everything()
   local out = {}

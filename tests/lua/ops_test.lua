@@ -119,7 +119,7 @@ local function check(s, what, tolerance, f)
   tap.ok(false, name .. ": " .. tostring(d))
 end
 
--- ---- other layouts of the same values ------------------------------------
+-- ---- other layouts of the same values --------------------------------------
 
 -- A row-major copy.
 local function copy(x) return sd.eval(sd.stack({ x, x }, 1))[2] end
@@ -191,7 +191,7 @@ local function shape_checks(s)
   end)
 end
 
--- ---- dtypes -----------------------------------------------------------------
+-- ---- dtypes ----------------------------------------------------------------
 
 local function dtype_check(s, base)
   check(s, "f32 as f64", 1e-5, function()
@@ -211,7 +211,7 @@ local function dtype_check(s, base)
   end)
 end
 
--- ---- vmap -----------------------------------------------------------------------
+-- ---- vmap ------------------------------------------------------------------
 
 local function variants(x, symmetric)
   if x.dtype == "bool" then return { x, x:logical_not(), x } end
@@ -285,7 +285,7 @@ local function vmap_checks(s, differentiable)
   end
 end
 
--- ---- jit ---------------------------------------------------------------------------
+-- ---- jit -------------------------------------------------------------------
 
 local function jit_checks(s, base, differentiable)
   if looks[s.name] or #s.list == 0 then return end
@@ -302,7 +302,7 @@ local function jit_checks(s, base, differentiable)
   end
 end
 
--- ---- derivatives -------------------------------------------------------------------
+-- ---- derivatives -----------------------------------------------------------
 
 local function zero_check(s, base)
   if #s.floats == 0 or #floats_of(base) == 0 then return end

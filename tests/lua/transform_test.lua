@@ -10,7 +10,7 @@ local f64 = { dtype = "f64" }
 local function t(v) return sd.tensor(v, f64) end
 local function cube(x) return (x ^ 3):sum() end
 
--- ---- first derivatives ------------------------------------------------------
+-- ---- first derivatives -----------------------------------------------------
 
 tap.is(sd.grad(cube)(t { 1, 2, -3 }), { 3, 12, 27 }, "grad of x^3")
 tap.near(sd.grad(sd.sin)(t(0.5)), math.cos(0.5), 1e-15, "grad of sin at 0-d")
@@ -89,20 +89,21 @@ tap.is(ga, { 3, 40 }, "pullback: first argument")
 tap.is(gb, { 1, 20 }, "pullback: second argument")
 local ga2 = pull(t { 0, 1 })
 tap.is(ga2, { 0, 4 }, "a pullback may be called again")
-local _, dy = sd.jvp(function(a, b) return a * b end, { t { 1, 2 }, t { 3, 4 } },
-                     { t { 1, 0 }, t { 0, 1 } })
+local _, dy = sd.jvp(function(a, b) return a * b end,
+                     { t { 1, 2 }, t { 3, 4 } }, { t { 1, 0 }, t { 0, 1 } })
 tap.is(dy, { 3, 2 }, "jvp of two arguments")
 local v1, d1 = sd.jvp(sd.sin, t(0), t(1))
 tap.is(v1, 0, "jvp of a single argument: value")
 tap.is(d1, 1, "jvp of a single argument: tangent")
 
--- ---- higher derivatives --------------------------------------------------------
+-- ---- higher derivatives ----------------------------------------------------
 
 local function d(f) return function(x) return (sd.grad(f)(x)) end end
 local function fourth(x) return x ^ 4 end
 tap.is(d(d(d(fourth)))(t(2)), 48, "grad of grad of grad")
 tap.is(d(d(d(d(fourth))))(t(2)), 24, "and once more")
-tap.near(d(d(d(sd.sin)))(t(0.7)), -math.cos(0.7), 1e-14, "third derivative of sin")
+tap.near(d(d(d(sd.sin)))(t(0.7)), -math.cos(0.7), 1e-14,
+         "third derivative of sin")
 local function forward(f)
   return function(x) return select(2, sd.jvp(f, x, sd.ones_like(x))) end
 end
@@ -132,7 +133,7 @@ tap.is(sd.jacobian(function(x) return x:reshape(2, 2) * 2 end)
 tap.is(sd.hessian(function(x) return x ^ 3 end)(t(2)), 12, "hessian at 0-d")
 tap.is(sd.jacobian(sd.sin)(t(0)), 1, "jacobian at 0-d")
 
--- ---- a small network against differences ---------------------------------------
+-- ---- a small network against differences -----------------------------------
 
 local make = common.makers(4)
 local X, labels = make.r { 6, 3 }, make.i(2, { 6 })
@@ -176,7 +177,7 @@ tap.ok(common.distance(T3, (sd.hessian(loss)(vector + 1e-5 * v) -
                             sd.hessian(loss)(vector - 1e-5 * v)) / 2e-5)
        < 1e-7, "the jacobian of the hessian against differences")
 
--- ---- vmap ------------------------------------------------------------------------
+-- ---- vmap ------------------------------------------------------------------
 
 local dots = sd.vmap(function(a, b) return (a * b):sum() end)
 local P, Q = make.r { 4, 3 }, make.r { 4, 3 }
@@ -228,7 +229,7 @@ tap.is(sd.vmap(function(x, k) return x[k] end)
        (t { { 1, 2, 3 }, { 4, 5, 6 } }, sd.tensor({ 3, 1 },
         { dtype = "i64" })), { 3, 4 }, "a mapped 0-d index")
 
--- ---- jit ---------------------------------------------------------------------------
+-- ---- jit -------------------------------------------------------------------
 
 local runs = 0
 local step = sd.jit(function(x, s)
@@ -288,7 +289,9 @@ local a, b, c = draw(t { 0, 0, 0, 0 }), draw(t { 0, 0, 0, 0 }),
                 draw(t { 0, 0, 0, 0 })
 tap.ok(not a:eq(b):any():item() and not b:eq(c):any():item(),
        "rand under jit draws fresh numbers at each replay")
-local twice = sd.jit(function(x) return x + sd.rand(4, f64), sd.rand(4, f64) end)
+local twice = sd.jit(function(x)
+  return x + sd.rand(4, f64), sd.rand(4, f64)
+end)
 twice(t { 0, 0, 0, 0 })
 local u1, u2 = twice(t { 0, 0, 0, 0 })
 tap.ok(not u1:eq(u2):any():item(), "and at each place inside")
@@ -299,7 +302,9 @@ end)
 consistent(t { 0, 0, 0, 0 })
 tap.near(consistent(t { 1, 2, 3, 4 }), { 1, 2, 3, 4 }, 1e-14,
          "one draw has one value, used twice")
-local noisy = sd.jit(sd.grad(function(x) return (x * sd.rand(4, f64)):sum() end))
+local noisy = sd.jit(sd.grad(function(x)
+  return (x * sd.rand(4, f64)):sum()
+end))
 local n1, n2 = noisy(t { 1, 1, 1, 1 }), noisy(t { 1, 1, 1, 1 })
 tap.ok(not n1:eq(n2):any():item(), "also in a gradient")
 sd.seed(11)
@@ -327,7 +332,7 @@ table_held = { w = t { 7 } }
 tap.throws(function() via(t { 2 }) end, "rebound",
            "a captured table replaced whole is reported")
 
--- ---- looking where there is nothing to see -------------------------------------------
+-- ---- looking where there is nothing to see ---------------------------------
 
 for _, how in ipairs { "jit", "vmap" } do
   local make_it = sd[how]
@@ -360,7 +365,7 @@ sd.vmap(function(x) leaked = x return x end)(t { 1, 2 })
 tap.throws(function() return leaked:item() end, "vmap",
            "a tracer that escaped from vmap is an error to look at")
 
--- ---- checkpoint -------------------------------------------------------------------------
+-- ---- checkpoint ------------------------------------------------------------
 
 local function body(x) return (x:sin() * x:exp()):tanh() end
 local light = sd.checkpoint(body)
@@ -372,8 +377,10 @@ tap.ok(common.distance(d(total(light))(z), d(total(body))(z)) < 1e-14,
 tap.ok(common.distance(sd.hessian(total(light))(z),
                        sd.hessian(total(body))(z)) < 1e-13,
        "checkpoint: hessians")
-tap.ok(common.distance(d(function(x) return d(total(light))(x):sin():sum() end)(z),
-                       d(function(x) return d(total(body))(x):sin():sum() end)(z))
+local function twice_back(f)
+  return d(function(x) return d(f)(x):sin():sum() end)
+end
+tap.ok(common.distance(twice_back(total(light))(z), twice_back(total(body))(z))
        < 1e-13, "checkpoint: reverse over reverse")
 local _, lt = sd.jvp(light, z, z * 2)
 local _, bt = sd.jvp(body, z, z * 2)
@@ -399,9 +406,9 @@ tap.ok(common.distance(d(outer(sd.checkpoint))(w), d(outer(plain))(w)) < 1e-14,
 tap.ok(common.distance(sd.hessian(outer(sd.checkpoint))(w),
                        sd.hessian(outer(plain))(w)) < 1e-13,
        "checkpoint: its hessian")
-tap.ok(common.distance(d(function(x) return d(outer(sd.checkpoint))(x):sin():sum() end)(w),
-                       d(function(x) return d(outer(plain))(x):sin():sum() end)(w))
-       < 1e-13, "checkpoint: reverse over reverse over a capture")
+tap.ok(common.distance(twice_back(outer(sd.checkpoint))(w),
+                       twice_back(outer(plain))(w)) < 1e-13,
+       "checkpoint: reverse over reverse over a capture")
 tap.is(d(function(x)
   return sd.checkpoint(function() return x * x end)(t(1))
 end)(t(3)), 6, "a checkpoint that uses nothing but what it captured")
@@ -440,8 +447,8 @@ local nested = function(wrap)
     return f(x * 2):sum()
   end
 end
-tap.ok(common.distance(d(nested(sd.checkpoint))(w), d(nested(plain))(w)) < 1e-13,
-       "checkpoint inside checkpoint")
+tap.ok(common.distance(d(nested(sd.checkpoint))(w), d(nested(plain))(w))
+       < 1e-13, "checkpoint inside checkpoint")
 tap.ok(common.distance(sd.hessian(nested(sd.checkpoint))(w),
                        sd.hessian(nested(plain))(w)) < 1e-12,
        "its hessian")
@@ -474,7 +481,7 @@ local gp = sd.grad(function(a1, b1)
 end, { 1, 2 })(t(2), t(3))
 tap.is({ gp[1]:item(), gp[2]:item() }, { 31, 21 }, "trees in and out")
 
--- ---- errors ------------------------------------------------------------------------------
+-- ---- errors ----------------------------------------------------------------
 
 local function bad(f, pattern, name)
   tap.throws(f, "transform_test%.lua:%d+: .*" .. pattern, name)
