@@ -66,7 +66,7 @@ return function(sd, core)
   ---@param x any tensor or tree
   ---@param o? table order (2), tolerance (1e-6), step (1e-5), seed (1)
   function sd.check_grad(f, x, o)
-    o = sd.check_options(o, { "order", "tolerance", "step", "seed" },
+    o = sd.check_options(o, { "order:I", "tolerance:F", "step:F", "seed:I" },
                          "check_grad")
     local list = core.leaves(x, false)
     local wide = {}

@@ -53,7 +53,7 @@ end
 ---@param params any tree
 ---@param o? table tol (1e-3), zero (1e-3 in f32, 1e-8 in f64), k (5), args
 function critical.classify(f, params, o)
-  o = sd.check_options(o, { "tol", "zero", "k", "args" }, "classify")
+  o = sd.check_options(o, { "tol:F", "zero:F", "k:N", "args:L" }, "classify")
   local args = o.args or {}
   local loss, g = sd.value_and_grad(f)(params, table.unpack(args))
   local gnorm, size = sd.tree.norm(g):item(), sd.tree.norm(params):item()

@@ -17,7 +17,7 @@ local function is_operator(x) return getmetatable(x) == operator end
 --- A symmetric operator on vectors of n elements.
 ---@param o table n, matvec (v -> A v), dtype, unravel (vector -> tree)
 function curvature.operator(o)
-  sd.check_options(o, { "n", "matvec", "dtype", "unravel", "name" },
+  sd.check_options(o, { "n:I", "matvec:C", "dtype:S", "unravel:C", "name:S" },
                    "operator")
   if math.type(o.n) ~= "integer" or o.n < 1 then
     fail("operator: n must be a whole number above 0, not %s", tostring(o.n))
@@ -31,7 +31,7 @@ function curvature.operator(o)
 end
 
 function curvature.identity(n, o)
-  o = sd.check_options(o, { "dtype" }, "identity")
+  o = sd.check_options(o, { "dtype:S" }, "identity")
   return curvature.operator { n = n, dtype = o.dtype, name = "identity",
                               matvec = function(v) return v end }
 end
@@ -104,7 +104,7 @@ end
 
 --- The whole matrix {n, n}, in chunks of columns.
 function operator:dense(o)
-  o = sd.check_options(o, { "chunk" }, "dense")
+  o = sd.check_options(o, { "chunk:N" }, "dense")
   local chunk, columns = math.min(o.chunk or 64, self.n), {}
   for from = 1, self.n, chunk do
     local count = math.min(chunk, self.n - from + 1)
@@ -140,8 +140,8 @@ end
 ---@param o? table k (5), which "largest" | "smallest" | "magnitude" |
 ---  "both", tol, max_iter, seed, start, verify (look again for copies)
 function operator:eigs(o)
-  o = sd.check_options(o, { "k", "which", "tol", "max_iter", "seed", "start",
-                            "verify" }, "eigs")
+  o = sd.check_options(o, { "k:N", "which:S", "tol:F", "max_iter:N", "seed:I",
+                            "start:X", "verify:B" }, "eigs")
   local c = flags(o)
   one_of(c.which or "largest", { "largest", "smallest", "magnitude", "both" },
          "eigs: which")
@@ -161,8 +161,8 @@ end
 --- The raw recurrence: { alpha, beta, ritz, weights, basis (columns) }.
 ---@param o table steps, start, reorthogonalize (true), seed
 function operator:lanczos(o)
-  o = sd.check_options(o, { "steps", "start", "reorthogonalize", "seed" },
-                       "lanczos")
+  o = sd.check_options(o, { "steps:N", "start:X", "reorthogonalize:B",
+                            "seed:I" }, "lanczos")
   local start = o.start or sd.randn(self.n, {
     dtype = self.dtype, generator = sd.generator(o.seed or 1) })
   local l = core.lanczos(self.n, self.dtype, self.product,
@@ -200,7 +200,8 @@ end
 ---@param o? table method "hutchinson" | "hutch++" | "xtrace", samples (32),
 ---  probes (a matrix of columns), seed
 function operator:trace(o)
-  o = sd.check_options(o, { "method", "samples", "probes", "seed" }, "trace")
+  o = sd.check_options(o, { "method:S", "samples:N", "probes", "seed:I" },
+                       "trace")
   one_of(o.method or "hutchinson", { "hutchinson", "hutch++", "xtrace" },
          "trace: method")
   local p = probes(self, o.probes, o.samples or 32, o.seed)
@@ -214,7 +215,7 @@ density.__index = density
 
 --- Draws the density (log scale) to a .png, .svg or .pdf.
 function density:plot(path, o)
-  o = sd.check_options(o, { "title" }, "plot")
+  o = sd.check_options(o, { "title:S" }, "plot")
   local fig = sd.plot.density { grid = self.grid, density = self.density,
                                 nodes = self.nodes, weights = self.weights,
                                 title = o.title }
@@ -227,7 +228,8 @@ end
 ---@param o? table steps (80), probes (4, or a matrix of columns), sigma,
 ---  seed
 function operator:density(o)
-  o = sd.check_options(o, { "steps", "probes", "sigma", "seed" }, "density")
+  o = sd.check_options(o, { "steps:N", "probes", "sigma:F", "seed:I" },
+                       "density")
   local p = probes(self, o.probes, 4, o.seed)
   local d = core.density(self.n, self.dtype, self.product, p,
                          { steps = math.min(o.steps or 80, self.n),

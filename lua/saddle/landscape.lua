@@ -40,7 +40,7 @@ local normalise = {
 ---@param o? table norm "filter" | "layer" | "weight" | "none", ignore (a
 ---  pattern of paths that stay 0, such as "bias|norm"), seed
 function landscape.random(params, o)
-  o = sd.check_options(o, { "norm", "ignore", "seed" }, "random")
+  o = sd.check_options(o, { "norm:S", "ignore:S", "seed:I" }, "random")
   local scale = normalise[o.norm or "filter"]
   if not scale then
     fail("random: norm must be filter, layer, weight or none, not '%s'",
@@ -127,7 +127,7 @@ end
 local scan = {}
 scan.__index = scan
 
-local known = { "args", "progress" }
+local known = { "args:L", "progress:B" }
 
 --- The loss on a line: params + x d for n values of x.
 ---@param f function of params; a second result is kept as accuracy
@@ -157,7 +157,7 @@ end
 ---@param d2 any tree
 ---@param o? table x, y ({from, to, n}), args, progress
 function landscape.plane(f, params, d1, d2, o)
-  o = sd.check_options(o, { "x", "y", "args", "progress" }, "plane")
+  o = sd.check_options(o, { "x", "y", "args:L", "progress:B" }, "plane")
   local x, y = axis(o.x, "plane: x", 51), axis(o.y, "plane: y", 51)
   local at = evaluator(f, params, d1, d2,
                        table.pack(table.unpack(o.args or {})))
@@ -192,7 +192,7 @@ end
 ---@param path? string .png, .svg or .pdf
 ---@param o? table kind ("surface"), log, title, path
 function scan:plot(path, o)
-  o = sd.check_options(o, { "kind", "log", "title", "path" }, "plot")
+  o = sd.check_options(o, { "kind:S", "log:B", "title:S", "path" }, "plot")
   local fig
   if not self.y then
     fig = sd.plot.lines { { x = self.x, y = self.loss, name = "loss" },
@@ -209,7 +209,7 @@ end
 
 --- Writes one HTML file in which the surface turns with the mouse.
 function scan:html(path, o)
-  o = sd.check_options(o, { "log", "title" }, "html")
+  o = sd.check_options(o, { "log:B", "title:S" }, "html")
   if not self.y then fail "html: a line has no surface" end
   local html = require "saddle.plot.html"
   require "saddle.fs".write_atomic(path, html.page {

@@ -24,7 +24,7 @@ return function(sd, define, options)
   end
 
   local function pointwise(name, doc, extra, f)
-    local known = { "reduction", table.unpack(extra) }
+    local known = { "reduction:S", table.unpack(extra) }
     define(name, "x y:T", doc, "u(.1, .9, {2, 3}), u(.1, .9, {2, 3})",
       function(x, y, o)
         o = options(o, known, name)
@@ -37,33 +37,33 @@ return function(sd, define, options)
     function(x, y) return sd.square(x - y) end)
   pointwise("l1", "Mean of |x - y|.", {},
     function(x, y) return sd.abs(x - y) end)
-  pointwise("huber", "Quadratic near 0, linear beyond delta (1).", { "delta" },
+  pointwise("huber", "Quadratic near 0, linear beyond delta (1).", { "delta:F" },
     function(x, y, o)
       local delta, a = o.delta or 1, sd.abs(x - y)
       return sd.where(a:le(delta), 0.5 * a * a, delta * (a - 0.5 * delta))
     end)
   pointwise("bce", "Cross-entropy of probabilities x and targets y in [0, 1].",
-    { "weight" }, function(x, y, o)
+    { "weight:T" }, function(x, y, o)
       -- PyTorch holds the logarithms above -100.
       local l = -(y * sd.clamp(sd.log(x), -100) +
                   (1 - y) * sd.clamp(sd.log(1 - x), -100))
       return o.weight and l * o.weight or l
     end)
   pointwise("bce_logits", "bce of sigmoid(x), exact for large |x|.",
-    { "weight", "pos_weight" }, function(x, y, o)
+    { "weight:T", "pos_weight:T" }, function(x, y, o)
       local w = o.pos_weight and 1 + (o.pos_weight - 1) * y or 1
       local l = (1 - y) * x + w * sd.softplus(-x)
       return o.weight and l * o.weight or l
     end)
   pointwise("kl_div", "y (log y - x) for log-probabilities x.",
-    { "log_target" }, function(x, y, o)
+    { "log_target:B" }, function(x, y, o)
       if o.log_target then return sd.exp(y) * (y - x) end
       local safe = sd.where(sd.gt(y, 0), y, 1)
       return sd.where(sd.gt(y, 0), y * (sd.log(safe) - x), 0)
     end)
   define("hinge", "x y:T", "Mean of max(0, margin - y x), y in {-1, 1}.",
     "r{4}, r{4}:sign()", function(x, y, o)
-      o = options(o, { "reduction", "margin" }, "hinge")
+      o = options(o, { "reduction:S", "margin:F" }, "hinge")
       return reduce(sd.relu((o.margin or 1) - y * x), o, "hinge")
     end)
 
@@ -103,7 +103,7 @@ return function(sd, define, options)
     return sd.sum(l * w) / sd.sum(w)
   end
 
-  local labelled = { "reduction", "weight", "ignore_index" }
+  local labelled = { "reduction:S", "weight:X", "ignore_index:I" }
   define("nll", "logp labels", "Mean of -logp at the label.",
     "r{3, 4}, i(4, {3})", function(logp, y, o)
       o = options(o, labelled, "nll")
@@ -113,8 +113,8 @@ return function(sd, define, options)
   define("cross_entropy", "scores labels",
     "nll of log_softmax(scores); labels, or probabilities of each class.",
     "r{3, 4}, i(4, {3})\nr{4}, i(4, {})", function(x, y, o)
-      o = options(o, { "reduction", "weight", "ignore_index",
-                       "label_smoothing" }, "cross_entropy")
+      o = options(o, { "reduction:S", "weight:X", "ignore_index:I",
+                       "label_smoothing:F" }, "cross_entropy")
       local smooth = o.label_smoothing or 0
       local dim = x.ndim == 1 and 1 or 2
       local logp = sd.log_softmax(x, dim)

@@ -23,7 +23,7 @@ local function new(t) return setmetatable(t, layer) end
 --- Fresh parameters and state (nil when the net has none).
 ---@param o? table seed (drawn from the default generator), dtype
 function layer:init(o)
-  o = sd.check_options(o, { "seed", "dtype", "generator" }, "init")
+  o = sd.check_options(o, { "seed:I", "dtype:S", "generator" }, "init")
   local g = o.generator or o.seed and sd.generator(o.seed)
   local params, state = self.make(g, o.dtype or sd.default_dtype())
   sd.eval(params, state)
@@ -32,7 +32,7 @@ end
 
 --- net(params, x) or net(params, x, { state =, train = }) -> y, state
 function layer:__call(params, x, o)
-  o = sd.check_options(o, { "state", "train", "generator" }, self.name)
+  o = sd.check_options(o, { "state", "train:B", "generator" }, self.name)
   if not sd.is_tensor(x) then
     fail("%s: the input is a %s, not a tensor", self.name, type(x))
   end
@@ -51,7 +51,7 @@ local function shape_text(x) return table.concat(x.shape, ", ") end
 ---@param outputs integer
 ---@param o? table bias (true), init (weight initialiser)
 function nn.dense(inputs, outputs, o)
-  o = sd.check_options(o, { "bias", "init" }, "dense")
+  o = sd.check_options(o, { "bias:B", "init" }, "dense")
   if math.type(inputs) ~= "integer" or math.type(outputs) ~= "integer" or
      inputs < 1 or outputs < 1 then
     fail("dense: sizes must be whole numbers above 0, not %s and %s",
@@ -157,7 +157,7 @@ function nn.mlp(o)
   local sizes = { table.unpack(o) }
   local named = {}
   for k, v in pairs(o) do if type(k) ~= "number" then named[k] = v end end
-  sd.check_options(named, { "activation", "bias", "init" }, "mlp")
+  sd.check_options(named, { "activation:S", "bias:B", "init" }, "mlp")
   if #sizes < 2 then fail "mlp: needs at least two sizes" end
   local make = nn[o.activation or "relu"]
   if not make then fail("mlp: no activation '%s'", tostring(o.activation)) end

@@ -331,8 +331,8 @@ end
 ---@param rule table name, defaults, init(p) -> state, and update(p, g, s, h)
 ---  -> new p or step(self, f, params, ...)
 function optim.rule(rule)
-  sd.check_options(rule, { "name", "defaults", "init", "update", "step",
-                           "doc" }, "rule")
+  sd.check_options(rule, { "name:S", "defaults:L", "init:C", "update:C",
+                           "step:C", "doc:S" }, "rule")
   if type(rule.update) ~= "function" and type(rule.step) ~= "function" then
     fail "rule: needs an update or a step function"
   end

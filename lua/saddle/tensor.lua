@@ -2,7 +2,7 @@
 -- kernel or a derivative rule of its own is in the core (src/ops/).
 
 local fail = require "saddle.fail"
-local checked = require "saddle.arguments"
+local arguments = require "saddle.arguments"
 
 return function(sd, methods, core)
   local is_tensor = core.is_tensor
@@ -15,28 +15,12 @@ return function(sd, methods, core)
   local function define(name, args, doc, samples, f)
     about[name] = { args = args, doc = doc, samples = samples,
                     composite = true }
-    f = checked(name, args, f)
+    f = arguments.checked(name, args, f)
     sd[name] = f
     methods[name] = f
   end
 
-  local function options(t, known, what)
-    if t == nil then return {} end
-    if type(t) ~= "table" or is_tensor(t) then
-      fail("%s: options must be a table, not %s", what, type(t))
-    end
-    for k in pairs(t) do
-      local found = false
-      for _, name in ipairs(known) do found = found or name == k end
-      if not found then
-        local near = require("saddle.nearest")(tostring(k), known)
-        fail("%s: unknown option '%s'%s", what, tostring(k),
-             near and (" (did you mean '%s'?)"):format(near) or
-             (" (it takes %s)"):format(table.concat(known, ", ")))
-      end
-    end
-    return t
-  end
+  local options = arguments.options
   sd.check_options = options
 
   -- Splits (dim, options), (options) and (dim).
@@ -81,7 +65,7 @@ return function(sd, methods, core)
   --- The identity matrix, n x n or n x m.
   function sd.eye(n, m, o)
     if type(m) == "table" then m, o = nil, m end
-    o = options(o, { "dtype" }, "eye")
+    o = options(o, { "dtype:S" }, "eye")
     m = m or n
     for _, k in ipairs { n, m } do
       if math.type(k) ~= "integer" or k < 0 then
@@ -93,11 +77,9 @@ return function(sd, methods, core)
   end
 
   --- n numbers from `from` to `to`, both included.
-  function sd.linspace(from, to, n, o)
-    o = options(o, { "dtype" }, "linspace")
-    if math.type(n) ~= "integer" or n < 1 then
-      fail("linspace: n must be a whole number above 0, not %s", tostring(n))
-    end
+  sd.linspace = arguments.checked("linspace", "from:F to:F n:N",
+                                  function(from, to, n, o)
+    o = options(o, { "dtype:S" }, "linspace")
     local dtype = o.dtype or sd.default_dtype()
     if n == 1 then return sd.full({ 1 }, from, { dtype = dtype }) end
     local i = sd.arange(0, n - 1):to "f64"
@@ -105,7 +87,7 @@ return function(sd, methods, core)
     -- Counted from the nearer end, so that both ends are exact.
     local low, high = i * step + from, (i - (n - 1)) * step + to
     return sd.where(i:lt(n / 2), low, high):to(dtype)
-  end
+  end)
 
   for _, name in ipairs { "rand", "randn" } do
     --- Random numbers in x's shape.
@@ -113,7 +95,7 @@ return function(sd, methods, core)
       if not is_tensor(x) then
         fail("%s_like: expected a tensor, got %s", name, type(x))
       end
-      o = options(o, { "dtype", "generator" }, name .. "_like")
+      o = options(o, { "dtype:S", "generator" }, name .. "_like")
       return sd[name](x.shape, { dtype = o.dtype or x.dtype,
                                  generator = o.generator })
     end
@@ -134,7 +116,7 @@ return function(sd, methods, core)
     function(x) return x - sd.trunc(x) end)
   define("isclose", "x y:T", "Whether |x - y| <= 1e-8 + 1e-5 |y|.",
     "r{3}, r{3}", function(x, y, o)
-      o = options(o, { "rtol", "atol" }, "isclose")
+      o = options(o, { "rtol:F", "atol:F" }, "isclose")
       return sd.le(sd.abs(x - y),
                    (o.atol or 1e-8) + (o.rtol or 1e-5) * sd.abs(y))
     end)
@@ -155,7 +137,7 @@ return function(sd, methods, core)
     end)
   define("softplus", "x", "log(1 + exp(beta x)) / beta.", "r{2, 3}",
     function(x, o)
-      o = options(o, { "beta", "threshold" }, "softplus")
+      o = options(o, { "beta:F", "threshold:F" }, "softplus")
       local beta = o.beta or 1
       local soft = beta == 1 and core.ops.softplus_(x) or
                    core.ops.softplus_(x * beta) / beta
@@ -167,7 +149,7 @@ return function(sd, methods, core)
   define("leaky_relu", "x slope=0.01", "x, or slope x below 0.", "r{2, 3}",
     function(x, slope)
       if type(slope) == "table" then
-        slope = options(slope, { "negative_slope" }, "leaky_relu")
+        slope = options(slope, { "negative_slope:F" }, "leaky_relu")
                 .negative_slope
       end
       return sd.where(sd.gt(x, 0), x, x * (slope or 0.01))
@@ -178,7 +160,7 @@ return function(sd, methods, core)
   define("elu", "x alpha=1", "x, or alpha (exp(x) - 1) below 0.", "r{2, 3}",
     function(x, alpha)
       if type(alpha) == "table" then
-        alpha = options(alpha, { "alpha" }, "elu").alpha
+        alpha = options(alpha, { "alpha:F" }, "elu").alpha
       end
       return sd.where(sd.gt(x, 0), x,
                       (alpha or 1) * sd.expm1(below_zero(x)))
@@ -186,7 +168,7 @@ return function(sd, methods, core)
   define("celu", "x alpha=1", "x, or alpha (exp(x / alpha) - 1) below 0.",
     "r{2, 3}", function(x, alpha)
       if type(alpha) == "table" then
-        alpha = options(alpha, { "alpha" }, "celu").alpha
+        alpha = options(alpha, { "alpha:F" }, "celu").alpha
       end
       alpha = alpha or 1
       return sd.where(sd.gt(x, 0), x,
@@ -199,7 +181,7 @@ return function(sd, methods, core)
     end)
   define("gelu", "x", "x times the normal distribution function of x.",
     "r{2, 3}", function(x, o)
-      o = options(o, { "approximate" }, "gelu")
+      o = options(o, { "approximate:S" }, "gelu")
       if o.approximate == "tanh" then
         return 0.5 * x * (1 + sd.tanh(math.sqrt(2 / pi) *
                                       (x + 0.044715 * x ^ 3)))
@@ -222,7 +204,7 @@ return function(sd, methods, core)
   define("mean", "x dim:D? keepdim=false", "Mean over dims (all by default).",
     "r{2, 3}\nr{2, 3, 2}, {1, 3}\nr{2, 3}, 2, {keepdim = true}",
     function(x, dim, o)
-      dim, o = dim_and_options(dim, o, { "dim", "keepdim" }, "mean")
+      dim, o = dim_and_options(dim, o, { "dim:D", "keepdim:B" }, "mean")
       x = float(x)
       return sd.sum(x, dim, { keepdim = o.keepdim or false }) /
              count(x, dim)
@@ -234,7 +216,7 @@ return function(sd, methods, core)
     if o.unbiased ~= nil then return o.unbiased and 1 or 0 end
     return o.correction or 1
   end
-  local spread = { "dim", "keepdim", "correction", "unbiased" }
+  local spread = { "dim:D", "keepdim:B", "correction:I", "unbiased:B" }
   define("var", "x dim:D? correction=1 keepdim=false",
     "Variance over dims; the divisor is n - correction.",
     "r{2, 3}\nr{2, 3, 2}, {1, 3}\nr{2, 3}, 2, {correction = 0}",
@@ -253,8 +235,11 @@ return function(sd, methods, core)
     "r{2, 3}\nr{2, 3}, 1\nr{2, 3}, 3, 2", function(x, p, dim, o)
       if type(p) == "table" then p, dim, o = nil, nil, p end
       if type(dim) == "table" and dim[1] == nil then dim, o = nil, dim end
-      o = options(o, { "p", "dim", "keepdim" }, "norm")
+      o = options(o, { "p", "dim:D", "keepdim:B" }, "norm")
       p, dim = p or o.p or 2, dim or o.dim
+      if type(p) ~= "number" and p ~= "fro" then
+        fail("norm: p must be a number, not %s", tostring(p))
+      end
       local keep = { keepdim = o.keepdim or false }
       x = float(x)
       if p == 2 or p == "fro" then
@@ -275,7 +260,7 @@ return function(sd, methods, core)
     end)
   define("logsumexp", "x dim:D? keepdim=false", "log(sum(exp(x))) over dims.",
     "r{2, 3}\nr{2, 3}, 2", function(x, dim, o)
-      dim, o = dim_and_options(dim, o, { "dim", "keepdim" }, "logsumexp")
+      dim, o = dim_and_options(dim, o, { "dim:D", "keepdim:B" }, "logsumexp")
       x = float(x)
       local m = sd.stop_gradient(sd.amax(x, dim, { keepdim = true }))
       m = sd.where(sd.isfinite(m), m, 0)
@@ -293,7 +278,7 @@ return function(sd, methods, core)
   -- element is 0, in every derivative.
   define("prod", "x dim:D? keepdim=false", "Product over dims.",
     "r{2, 3}\nr{2, 5}, 2\nr{3, 2, 2}, 1", function(x, dim, o)
-      dim, o = dim_and_options(dim, o, { "dim", "keepdim" }, "prod")
+      dim, o = dim_and_options(dim, o, { "dim:D", "keepdim:B" }, "prod")
       if dim == nil then
         local ndim = x.ndim
         local y = sd.prod(x:reshape(-1), 1)
@@ -339,7 +324,7 @@ return function(sd, methods, core)
   define("median", "x dim:I?",
     "Middle element (the lower of two); along dim: values, indices.",
     "r{5}\nr{2, 4}, 2", function(x, dim, o)
-      dim, o = dim_and_options(dim, o, { "dim", "keepdim" }, "median")
+      dim, o = dim_and_options(dim, o, { "dim:D", "keepdim:B" }, "median")
       if x:numel() == 0 then fail "median: no elements" end
       if dim == nil then
         return (sd.median(x:reshape(-1), 1))
@@ -354,7 +339,7 @@ return function(sd, methods, core)
   define("quantile", "x q:T dim:I?",
     "The q-th quantile, interpolated between neighbours.",
     "r{5}, .3\nr{2, 4}, .5, 2", function(x, q, dim, o)
-      dim, o = dim_and_options(dim, o, { "dim", "keepdim" }, "quantile")
+      dim, o = dim_and_options(dim, o, { "dim:D", "keepdim:B" }, "quantile")
       if type(q) ~= "number" or not (q >= 0 and q <= 1) then
         fail("quantile: q must lie in [0, 1], not %s", tostring(q))
       end
@@ -374,7 +359,7 @@ return function(sd, methods, core)
     "Counts in equal bins and the bins' edges.", "r{20}, 5",
     function(x, bins, o)
       if type(bins) == "table" then bins, o = nil, bins end
-      o = options(o, { "bins", "range" }, "histogram")
+      o = options(o, { "bins:I", "range:L" }, "histogram")
       bins = bins or o.bins or 10
       local low, high
       if o.range then
@@ -390,7 +375,7 @@ return function(sd, methods, core)
     "The k largest (or smallest) elements: values, indices.",
     "r{5}, 2\nr{2, 4}, 2, 1", function(x, k, dim, o)
       if type(dim) == "table" then dim, o = nil, dim end
-      o = options(o, { "largest" }, "topk")
+      o = options(o, { "largest:B" }, "topk")
       dim = dim or -1
       if math.type(k) ~= "integer" or k < 0 or k > x:size(dim) then
         fail("topk: k is %s of %d elements", tostring(k), x:size(dim))
@@ -495,6 +480,7 @@ return function(sd, methods, core)
     end)
   define("chunk", "x n:I dim:I=1", "At most n pieces of equal size along dim.",
     "r{5, 2}, 2", function(x, n, dim)
+      if n < 1 then fail("chunk: cannot make %d pieces", n) end
       local size = x:size(dim or 1)
       return sd.split(x, math.max(1, (size + n - 1) // n), dim)
     end)
@@ -595,7 +581,7 @@ return function(sd, methods, core)
     "1 at the label (from 1), 0 elsewhere, along a new last dim.",
     "i(4, {3}), 4", function(labels, classes, o)
       if type(classes) == "table" then classes, o = nil, classes end
-      o = options(o, { "dtype" }, "one_hot")
+      o = options(o, { "dtype:S" }, "one_hot")
       classes = classes or labels:max():item()
       return labels:unsqueeze(-1):eq(sd.arange(1, classes))
                    :to(o.dtype or sd.default_dtype())
@@ -724,7 +710,7 @@ return function(sd, methods, core)
 
   local function last_dim(dim, o, what)
     if type(dim) == "table" then dim, o = nil, dim end
-    return dim or options(o, { "dim" }, what).dim or -1
+    return dim or options(o, { "dim:D" }, what).dim or -1
   end
   define("softmax", "x dim=-1", "exp(x) as shares of its sum along dim.",
     "r{2, 3}\nr{2, 3}, 1", function(x, dim, o)

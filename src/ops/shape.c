@@ -454,6 +454,12 @@ static int flip_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
+/* Held where sums with an extent cannot overflow; no shape is as large. */
+static int64_t width(int64_t w) {
+  const int64_t most = (int64_t)1 << 61;
+  return w < -most ? -most : w > most ? most : w;
+}
+
 /* The widths come in pairs, before and after, from the last dim backwards,
 ** as PyTorch's; negative ones crop. */
 static int pad_call(SdBuilder *b, const SdOp *op, const SdCall *c,
@@ -471,8 +477,8 @@ static int pad_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   }
   for (int i = 0; i < n; i++) {
     int k = 2 * (n - 1 - i);
-    int64_t before = k < given ? c->a[1].i[k] : 0;
-    int64_t after = k < given ? c->a[1].i[k + 1] : 0;
+    int64_t before = k < given ? width(c->a[1].i[k]) : 0;
+    int64_t after = k < given ? width(c->a[1].i[k + 1]) : 0;
     int64_t cut = (before < 0 ? -before : 0), cut_end = after < 0 ? -after : 0;
     step[i] = 1;
     from[i] = cut;

@@ -49,10 +49,21 @@ press 'local ok, message = pcall(function() while true do end end)
 is "$status" 0 "a script may catch it"
 like "$out" "saved*interrupted	2" "and clean up"
 
-# Pattern matching cannot be stopped from outside; a second Ctrl-C ends it.
+# Pattern matching cannot be stopped from outside; a second Ctrl-C, after the
+# first one's grace, ends it.
 code='local s = ("a"):rep(30) s:find(("a?"):rep(30) .. s)'
-timeout -k 9 -s INT --preserve-status $delay \
-  timeout -k 9 -s INT --preserve-status $delay "$SADDLE" -e "$code" <&3 \
-  >"$work/out" 2>&1 &
-wait $!
+perl -e '
+  my ($delay, @command) = @ARGV;
+  my $child = fork // die;
+  exec @command or die unless $child;
+  for my $wait ($delay, 1) {
+    select undef, undef, undef, $wait;
+    kill INT => $child;
+  }
+  $SIG{ALRM} = sub { kill KILL => $child };
+  alarm 9;
+  waitpid $child, 0;
+  exit($? & 127 ? 1 : $? >> 8);
+' $delay "$SADDLE" -e "$code" >"$work/out" 2>"$work/err" <&3
+is $? 130 "a second Ctrl-C ends what cannot be stopped"
 finish

@@ -56,6 +56,18 @@ for _, f in ipairs {
   makers[#makers + 1] = f
 end
 
+-- Options with values of any kind.
+local option_names = { "dim", "keepdim", "dtype", "reduction", "correction",
+  "unbiased", "p", "weight", "ignore_index", "label_smoothing", "bins",
+  "range", "largest", "beta", "alpha", "approximate", "negative_slope",
+  "interpolation", "delta", "nan", "posinf", "margin", "descending",
+  "generator", "seed", "threshold", "log_target", "pos_weight" }
+local values = #makers
+makers[#makers + 1] = function()
+  return { [pick(option_names)] = pick(makers, values)() }
+end
+for _ = 1, 6 do makers[#makers + 1] = makers[#makers] end
+
 local names = { "eye", "linspace", "tensor", "meshgrid", "einsum",
                 "rand_like", "stop_gradient", "view", "T", "size", "item",
                 "totable", "numel" }

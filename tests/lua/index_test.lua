@@ -400,7 +400,7 @@ bad(function() return (sd.tensor "a") end, "tensor: .*string", "a string")
 bad(function() return (sd.tensor(nil)) end, "tensor: .*nil", "nothing")
 bad(function() return (sd.arange(1, 0 / 0)) end, "arange:", "arange to NaN")
 bad(function() return (sd.arange(1, 5, 0)) end, "arange:", "a step of 0")
-bad(function() return (sd.linspace(0, 1, 0)) end, "linspace: n must be",
+bad(function() return (sd.linspace(0, 1, 0)) end, "linspace: n: expected a whole",
     "linspace of none")
 bad(function() return (sd.randint(5, 1, { 2 })) end,
     "randint: no i64 from 5 to 1",

@@ -36,7 +36,7 @@ end
 
 local function kaiming(draw, scale, name)
   return function(o)
-    o = sd.check_options(o, { "a", "mode", "nonlinearity" }, name)
+    o = sd.check_options(o, { "a:F", "mode:S", "nonlinearity:S" }, name)
     return function(shape, g, dtype)
       local fan_in, fan_out = fans(shape)
       local fan = o.mode == "fan_out" and fan_out or fan_in
@@ -51,7 +51,7 @@ init.kaiming_normal = kaiming(normal, 1, "kaiming_normal")
 
 local function xavier(draw, scale, name)
   return function(o)
-    o = sd.check_options(o, { "gain" }, name)
+    o = sd.check_options(o, { "gain:F" }, name)
     return function(shape, g, dtype)
       local fan_in, fan_out = fans(shape)
       local std = (o.gain or 1) * math.sqrt(2 / (fan_in + fan_out))
@@ -72,7 +72,7 @@ function init.lecun_normal()
 end
 
 function init.uniform(o)
-  o = sd.check_options(o, { "low", "high" }, "uniform")
+  o = sd.check_options(o, { "low:F", "high:F" }, "uniform")
   local low, high = o.low or 0, o.high or 1
   return function(shape, g, dtype)
     return sd.rand(shape, { generator = g, dtype = dtype }) * (high - low) +
@@ -81,7 +81,7 @@ function init.uniform(o)
 end
 
 function init.normal(o)
-  o = sd.check_options(o, { "mean", "std" }, "normal")
+  o = sd.check_options(o, { "mean:F", "std:F" }, "normal")
   return function(shape, g, dtype)
     return normal(shape, o.std or 1, g, dtype) + (o.mean or 0)
   end
