@@ -39,10 +39,10 @@ local function chart()
                       table.unpack(curves) }
 end
 for k, opt in ipairs(rules) do
-  local params, step, batch_loss = start, opt:compile(loss)
+  local params, step = start, opt:compile(loss)
   curves[k] = { name = opt.name, y = {} }
   for epoch = 1, o.epochs do
-    local total, n = 0, 0
+    local total, n, batch_loss = 0, 0
     for _, b in sd.data.batches(train, { size = 64, seed = epoch }) do
       params, batch_loss = step(params, b.x, b.y)
       total, n = total + batch_loss:item(), n + 1

@@ -37,8 +37,8 @@ return function(sd, define, options)
     function(x, y) return sd.square(x - y) end)
   pointwise("l1", "Mean of |x - y|.", {},
     function(x, y) return sd.abs(x - y) end)
-  pointwise("huber", "Quadratic near 0, linear beyond delta (1).", { "delta:F" },
-    function(x, y, o)
+  pointwise("huber", "Quadratic near 0, linear beyond delta (1).",
+    { "delta:F" }, function(x, y, o)
       local delta, a = o.delta or 1, sd.abs(x - y)
       return sd.where(a:le(delta), 0.5 * a * a, delta * (a - 0.5 * delta))
     end)
