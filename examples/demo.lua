@@ -27,9 +27,9 @@ local signed = sd.optim.rule {
     return p - h.lr * s.m:sign()
   end,
 }
-local function fall(lr) return function(t) return lr / (1 + t / 500) end end
+local function fall(t) return 1e-3 / (1 + t / 500) end
 local rules = { sd.optim.sgd { lr = 0.1, momentum = 0.9 },
-                sd.optim.adam { lr = fall(3e-3) }, signed { lr = fall(1e-3) } }
+                sd.optim.adam { lr = 3e-3 }, signed { lr = fall } }
 
 -- 4. Train from the same start, with live curves.
 local plot, log, curves, solutions = sd.plot, {}, {}, {}
