@@ -140,8 +140,12 @@ check: deps
 	@$(MAKE) --no-print-directory all
 	SADDLE_GC=aggressive $(PROVE) $(LUA_TESTS)
 
-bench: all
-	$(BUILD)/saddle tests/bench/run.lua
+$(BUILD)/tests/bench_limits: tests/bench/limits.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -O3 $(ARCH) -fno-math-errno -fno-trapping-math $(OMP) -o $@ $< $(BLAS_LIBS) -lm
+
+bench: all $(BUILD)/tests/bench_limits
+	$(BUILD)/saddle tests/bench/run.lua $(BENCH)
 
 lint:
 	@for cc in gcc clang; do for f in $(CORE_SRC) $(LUA_SRC) $(HOST_SRC); do \

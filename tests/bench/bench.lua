@@ -1,0 +1,35 @@
+-- What the workloads share: time(name, f, o) prints a line for run.lua,
+--   name <tab> seconds of one call <tab> limit <tab> its amount
+-- o.flops counts f's floating point operations, o.bytes the bytes that must
+-- move; o.scale is how much of the unit of work one call does.
+
+local sd = require "saddle"
+local bench = {}
+
+local samples = tonumber(os.getenv "BENCH_SAMPLES") or 3
+local target = tonumber(os.getenv "BENCH_SECONDS") or 0.2
+
+local function run(f, n)
+  local start = sd.clock()
+  for _ = 1, n do f() end
+  return (sd.clock() - start) / n
+end
+
+function bench.time(name, f, o)
+  o = o or {}
+  run(f, 2)
+  local once = run(f, 1)
+  if once < 0.01 then once = run(f, math.max(1, math.floor(0.02 / once))) end
+  local n = math.max(1, math.floor(target / once))
+  local list = {}
+  for i = 1, samples do list[i] = run(f, n) / (o.scale or 1) end
+  table.sort(list)
+  local kind = o.flops and "flops" or o.bytes and "bytes" or
+               o.flops64 and "flops64" or "-"
+  print(("%s\t%.9g\t%s\t%.9g"):format(
+    name, list[(#list + 1) // 2], kind,
+    (o.flops or o.bytes or o.flops64 or 0) / (o.scale or 1)))
+  io.stdout:flush()
+end
+
+return bench
