@@ -84,7 +84,8 @@ $(BUILD)/obj/kernels/%.o: src/kernels/%.c
 define typed
 $(BUILD)/obj/kernels/%.$(1).o: src/kernels/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(VECTOR) -Dreal=$$(TYPE_$(1)) \
+	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(VECTOR) \
+	  $$(if $$(findstring every,$$<),-ffp-contract=off) -Dreal=$$(TYPE_$(1)) \
 	  -DREAL_$(1) -DREAL_NAME=$(1) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach t,$(DTYPES),$(eval $(call typed,$(t))))

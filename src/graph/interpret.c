@@ -16,6 +16,10 @@
 /* Work (elements times cost) below which a second thread does not pay. */
 static const double parallel_work = 200e3;
 
+/* Bytes of outputs from which they are written past the caches: what is
+** larger than a core's share of them would not stay there anyway. */
+static const double stream_bytes = 16e6;
+
 enum {
   TASK = 64 * BLOCK,    /* elements of a plain task */
   CHUNK = 256 * BLOCK,  /* a longer row is folded in pieces of this */
@@ -23,11 +27,12 @@ enum {
   MIN_ROW_CHUNK = 64
 };
 
-typedef struct Direct { /* a register that moves through whole memory */
+typedef struct Direct { /* a register and the memory it moves through */
   int reg;
   size_t size;
   char *base;
 } Direct;
+
 
 typedef struct Odd { /* an input whose blocks are gathered first */
   int reg;
@@ -38,7 +43,7 @@ typedef struct Odd { /* an input whose blocks are gathered first */
 
 typedef struct Run {
   const SdProgram *p;
-  int ndirect, nodd;
+  int ndirect, nodd, nstreams;
   int block;        /* elements of a full block */
   int64_t chunks;   /* ROWS: pieces of a row; COLUMNS: pieces of rows */
   int64_t chunk;    /* their extent */
@@ -49,6 +54,7 @@ typedef struct Run {
   size_t scratch_bytes;
   char *fixed[MAX_REGS]; /* registers that do not move */
   Direct direct[MAX_REGS];
+  Direct streams[MAX_OUTPUTS]; /* outputs copied out block by block */
   Odd odd[SD_PROGRAM_OPERANDS];
 } Run;
 
@@ -87,25 +93,60 @@ static void bind_input(Run *r, int reg, const SdArray *a) {
   }
 }
 
+/* Written over an input, so its lines are in the caches already. */
+static int is_in_place(const Run *r, const SdArray *out) {
+  for (int i = 0; i < r->ndirect; i++)
+    if (r->direct[i].base == out->data) return 1;
+  return 0;
+}
+
+static void bind_outputs(Run *r, SdArray *const *outputs) {
+  const SdProgram *p = r->p;
+  double bytes = 0;
+  for (int i = 0; i < p->noutputs; i++)
+    bytes += (double)p->numel * (double)sd_dtype_size(outputs[i]->dtype);
+  for (int i = 0; i < p->noutputs; i++) {
+    const SdArray *out = outputs[i];
+    if (bytes < stream_bytes || is_in_place(r, out))
+      add_direct(r, p->outputs[i], out->dtype, out->data);
+    else
+      r->streams[r->nstreams++] =
+          (Direct){p->outputs[i], sd_dtype_size(out->dtype), out->data};
+  }
+}
+
 static void bind(Run *r, const SdArray *const *inputs,
                  SdArray *const *outputs) {
   const SdProgram *p = r->p;
   memset(r->fixed, 0, (size_t)p->nregs * sizeof *r->fixed);
   for (int i = 0; i < p->ninputs; i++)
     bind_input(r, p->inputs[i], inputs[i]);
-  for (int i = 0; i < p->noutputs; i++)
-    add_direct(r, p->outputs[i], outputs[i]->dtype, outputs[i]->data);
+  bind_outputs(r, outputs);
   for (int i = 0; i < p->nconstants; i++)
     r->fixed[p->constant_reg[i]] = (char *)p->constants[i];
 }
 
-/* Temps, splats and gathered inputs, one block each. */
+/* Temps, splats, pairs, gathered inputs and streamed outputs, one block
+** each. */
 static int scratch_blocks(const Run *r) {
-  return r->p->nblocks + r->p->nsplats + r->nodd;
+  const SdProgram *p = r->p;
+  return p->nblocks + p->nsplats + p->npairs + r->nodd + r->nstreams;
 }
 
 static char *thread_block(const Thread *t, int k) {
   return t->temps + (size_t)k * BLOCK * 8;
+}
+
+static void fill_pair(Thread *t, const Pair *pair, void *at) {
+  int wide = t->run->p->regs[pair->reg].dtype == SD_F64;
+  for (int k = 0; k < 2; k++) {
+    const void *from = pair->factor[k] < 0 ? NULL : t->reg[pair->factor[k]];
+    double v = !from ? 1 : wide ? *(const double *)from : *(const float *)from;
+    if (pair->minus[k]) v = -v;
+    if (wide) ((double *)at)[k] = v;
+    else ((float *)at)[k] = (float)v;
+  }
+  t->reg[pair->reg] = at;
 }
 
 static void thread_start(Thread *t, const Run *r, int number) {
@@ -125,8 +166,13 @@ static void thread_start(Thread *t, const Run *r, int number) {
     sd_copy_fill(n, sd_dtype_size(p->regs[reg].dtype), t->reg[reg],
                  t->reg[p->regs[reg].index]);
   }
+  int next = p->nblocks + p->nsplats;
+  for (int i = 0; i < p->npairs; i++)
+    fill_pair(t, &p->pairs[i], thread_block(t, next++));
   for (int i = 0; i < r->nodd; i++)
-    t->reg[r->odd[i].reg] = thread_block(t, p->nblocks + p->nsplats + i);
+    t->reg[r->odd[i].reg] = thread_block(t, next++);
+  for (int i = 0; i < r->nstreams; i++)
+    t->reg[r->streams[i].reg] = thread_block(t, next++);
 }
 
 /* ---- one block ---------------------------------------------------------- */
@@ -148,6 +194,11 @@ static void run_block(Thread *t, int64_t first, int64_t n) {
     c->fn(n, t->reg[c->out], c->in[0] < 0 ? NULL : t->reg[c->in[0]],
           c->in[1] < 0 ? NULL : t->reg[c->in[1]],
           c->in[2] < 0 ? NULL : t->reg[c->in[2]]);
+  }
+  for (int i = 0; i < r->nstreams; i++) {
+    const Direct *s = &r->streams[i];
+    sd_copy_stream(s->base + (size_t)first * s->size, t->reg[s->reg],
+                   (size_t)n * s->size);
   }
 }
 
@@ -314,6 +365,7 @@ static void run_serial(const Run *r) {
   Thread t;
   thread_start(&t, r, 0);
   for (int64_t i = 0; i < r->tasks && !sd_interrupted; i++) do_task(&t, i);
+  sd_copy_stream_end();
 }
 
 #ifdef _OPENMP
@@ -326,6 +378,7 @@ static void run_parallel(const Run *r, int threads) {
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < r->tasks; i++)
       if (!sd_interrupted) do_task(&t, i);
+    sd_copy_stream_end();
   }
 }
 #else
@@ -379,7 +432,7 @@ SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,
                         SdArray *const *outputs, SdError *err) {
   Run r;
   r.p = p;
-  r.ndirect = r.nodd = 0;
+  r.ndirect = r.nodd = r.nstreams = 0;
   r.block = BLOCK;
   r.chunks = 1;
   r.tasks = (p->numel + TASK - 1) / TASK;

@@ -68,7 +68,8 @@ static int splat(SdProgram *p, int reg) {
 }
 
 static SdLoopFn choose_loop(SdProgram *p, SdLoop loop, SdDtype from,
-                            SdDtype d, int nin, int *in) {
+                            SdDtype d, int nin, int *in, int *scalar) {
+  *scalar = -1;
   if (loop == SD_LOOP_COPY && from != d) {
     in[0] = splat(p, in[0]);
     return sd_loop_cast(from, d);
@@ -76,6 +77,7 @@ static SdLoopFn choose_loop(SdProgram *p, SdLoop loop, SdDtype from,
   if (nin == 2 && is_scalar(p, in[0]) != is_scalar(p, in[1])) {
     SdLoopFn f = is_scalar(p, in[0]) ? sd_loop_sv(from, loop)
                                      : sd_loop_vs(from, loop);
+    *scalar = f ? !is_scalar(p, in[0]) : -1;
     if (f) return f;
   }
   for (int i = 0; i < nin; i++) in[i] = splat(p, in[i]);
@@ -87,11 +89,10 @@ int sd_program_instruction(SdProgram *p, SdLoop loop, SdDtype from,
   Instruction *c = &p->code[p->ncode];
   int x[3] = {0, 0, 0};
   memcpy(x, in, (size_t)nin * sizeof *in);
-  c->fn = choose_loop(p, loop, from, d, nin, x);
-  for (int i = 0; i < nin; i++) {
-    c->in[i] = x[i];
-    p->regs[x[i]].last = p->ncode;
-  }
+  c->fn = choose_loop(p, loop, from, d, nin, x, &c->scalar);
+  c->loop = loop;
+  c->from = from;
+  for (int i = 0; i < nin; i++) c->in[i] = x[i];
   for (int i = nin; i < 3; i++) c->in[i] = -1;
   c->out = add_register(p, REG_TEMP, d);
   p->cost += loop >= SD_LOOP_SQRT ? 6 : 1;
@@ -113,12 +114,120 @@ void sd_program_fold(SdProgram *p, int reg, SdFold fold, SdFoldLayout layout,
   Fold *f = &p->folds[p->nfolds++];
   *f = (Fold){.reg = splat(p, reg), .fold = fold};
   f->dtype = p->regs[f->reg].dtype;
-  p->regs[f->reg].last = SD_PROGRAM_INSTRUCTIONS;
   p->layout = layout;
   p->rows = p->columns = 1;
   for (int i = 0; i < p->shape.ndim; i++)
     *(i < kept ? &p->rows : &p->columns) *= p->shape.dims[i];
 }
+
+/* ---- the peephole ------------------------------------------------------- */
+
+typedef struct Use {
+  int producer; /* the instruction that writes the register, or -1 */
+  int readers;
+} Use;
+
+static void find_uses(const SdProgram *p, Use *use) {
+  for (int r = 0; r < p->nregs; r++) use[r] = (Use){-1, 0};
+  for (int i = 0; i < p->ncode; i++) {
+    use[p->code[i].out].producer = i;
+    for (int j = 0; j < 3; j++)
+      if (p->code[i].in[j] >= 0) use[p->code[i].in[j]].readers++;
+  }
+  for (int i = 0; i < p->noutputs; i++) use[p->outputs[i]].readers++;
+  for (int i = 0; i < p->nfolds; i++) use[p->folds[i].reg].readers++;
+}
+
+/* The instruction that makes reg for one reader alone, if it is loop. */
+static Instruction *only_for(SdProgram *p, const Use *use, int reg,
+                             SdLoop loop) {
+  if (reg < 0 || use[reg].producer < 0 || use[reg].readers != 1) return NULL;
+  Instruction *c = &p->code[use[reg].producer];
+  return c->fn && c->loop == loop ? c : NULL;
+}
+
+static int add_pair(SdProgram *p, SdDtype d, const Pair *pair) {
+  int reg = add_register(p, REG_PAIR, d);
+  p->regs[reg].index = p->npairs;
+  p->pairs[p->npairs] = *pair;
+  p->pairs[p->npairs++].reg = reg;
+  return reg;
+}
+
+/* x*s, made for instruction c alone, moves into c as the factor s. */
+static int absorb(SdProgram *p, const Use *use, Instruction *c, int j,
+                  Pair *pair) {
+  Instruction *m = only_for(p, use, c->in[j], SD_LOOP_MUL);
+  if (!m || m->scalar < 0) return 0;
+  pair->factor[j] = m->in[m->scalar];
+  c->in[j] = m->in[!m->scalar];
+  m->fn = NULL;
+  return 1;
+}
+
+/* s x + t, s x - t, t - s x */
+static void shift(SdProgram *p, const Use *use, Instruction *c) {
+  int j = !c->scalar, minus = c->loop == SD_LOOP_SUB;
+  Pair pair = {.factor = {-1, -1}};
+  if (!absorb(p, use, c, j, &pair)) return;
+  int x = c->in[j], factor = pair.factor[j];
+  pair.factor[0] = factor;
+  pair.factor[1] = c->in[c->scalar];
+  pair.minus[0] = minus && j == 1;
+  pair.minus[1] = minus && j == 0;
+  c->fn = sd_loop(c->from, SD_LOOP_SCALE_SHIFT);
+  c->in[0] = x;
+  c->in[1] = -1;
+  c->in[2] = add_pair(p, c->from, &pair);
+}
+
+/* s x + t y, s x + y, .. and x y + z */
+static void add_products(SdProgram *p, const Use *use, Instruction *c) {
+  Pair pair = {.factor = {-1, -1}, .minus = {0, c->loop == SD_LOOP_SUB}};
+  if (absorb(p, use, c, 0, &pair) + absorb(p, use, c, 1, &pair)) {
+    c->fn = sd_loop(c->from, SD_LOOP_AXPBY);
+    c->in[2] = add_pair(p, c->from, &pair);
+    return;
+  }
+  for (int j = 0; j < 2 && c->loop == SD_LOOP_ADD; j++) {
+    Instruction *m = only_for(p, use, c->in[j], SD_LOOP_MUL);
+    if (!m || m->scalar >= 0) continue;
+    c->fn = sd_loop(c->from, SD_LOOP_MULADD);
+    c->in[2] = c->in[!j];
+    c->in[0] = m->in[0];
+    c->in[1] = m->in[1];
+    m->fn = NULL;
+    return;
+  }
+}
+
+/* Sums of products in one instruction each; a pass over a block costs as
+** much as the arithmetic in it. */
+static void peephole(SdProgram *p) {
+  Use use[MAX_REGS];
+  int n = 0;
+  find_uses(p, use);
+  for (int i = 0; i < p->ncode; i++) {
+    Instruction *c = &p->code[i];
+    if (c->loop != SD_LOOP_ADD && c->loop != SD_LOOP_SUB) continue;
+    if (!sd_dtype_is_float(c->from) || p->numel == 1) continue;
+    if (c->scalar >= 0) shift(p, use, c);
+    else add_products(p, use, c);
+  }
+  for (int i = 0; i < p->ncode; i++)
+    if (p->code[i].fn) p->code[n++] = p->code[i];
+  p->ncode = n;
+}
+
+static void find_last_uses(SdProgram *p) {
+  for (int i = 0; i < p->ncode; i++)
+    for (int j = 0; j < 3; j++)
+      if (p->code[i].in[j] >= 0) p->regs[p->code[i].in[j]].last = i;
+  for (int i = 0; i < p->nfolds; i++)
+    p->regs[p->folds[i].reg].last = SD_PROGRAM_INSTRUCTIONS;
+}
+
+/* ---- memory of the registers -------------------------------------------- */
 
 /* Puts the blocks of temps that instruction i reads last on the free list:
 ** before it (after == 0) those as wide as its output, which may be written
@@ -140,6 +249,8 @@ static int free_inputs(SdProgram *p, int i, int after, int *list, int n) {
 /* Linear scan: a temp's block is free after its last use. */
 void sd_program_finish(SdProgram *p) {
   int blocks[SD_PROGRAM_INSTRUCTIONS], n = 0;
+  peephole(p);
+  find_last_uses(p);
   for (int i = 0; i < p->ncode; i++) {
     Register *out = &p->regs[p->code[i].out];
     n = free_inputs(p, i, 0, blocks, n);

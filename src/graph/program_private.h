@@ -9,6 +9,7 @@ typedef enum RegisterKind {
   REG_SCALAR,   /* an input of one element, read by vs and sv loops */
   REG_CONSTANT, /* the same, with a value known when built */
   REG_SPLAT,    /* a block of copies of the scalar register index */
+  REG_PAIR,     /* two factors side by side; index: which pair */
   REG_TEMP,     /* a block of scratch memory; index: which */
   REG_OUTPUT    /* written straight into output index */
 } RegisterKind;
@@ -24,7 +25,17 @@ typedef struct Register {
 typedef struct Instruction {
   SdLoopFn fn;
   int out, in[3]; /* registers; -1: unused */
+  SdLoop loop;
+  SdDtype from;
+  int scalar; /* which of two inputs is one element for all, or -1 */
 } Instruction;
+
+/* The factors of an AXPBY: scalar registers, -1 standing for 1. */
+typedef struct Pair {
+  int reg;
+  int factor[2];
+  int minus[2];
+} Pair;
 
 typedef struct Fold {
   int reg;
@@ -35,8 +46,8 @@ typedef struct Fold {
 enum {
   BLOCK = 256, /* elements; 128 to 256 keep a dozen registers in L1 */
   MAX_OUTPUTS = SD_PROGRAM_INSTRUCTIONS,
-  /* an instruction may add itself, three inputs and three splats */
-  MAX_REGS = SD_PROGRAM_INSTRUCTIONS * 4 + SD_PROGRAM_OPERANDS + 16
+  /* an instruction may add itself, three splats and a pair */
+  MAX_REGS = SD_PROGRAM_INSTRUCTIONS * 5 + SD_PROGRAM_OPERANDS + 16
 };
 
 struct SdProgram {
@@ -44,7 +55,8 @@ struct SdProgram {
   int64_t numel;
   int64_t rows, columns; /* of the folds */
   SdFoldLayout layout;
-  int nregs, ninputs, nconstants, nsplats, ncode, noutputs, nfolds;
+  int nregs, ninputs, nconstants, nsplats, npairs, ncode, noutputs;
+  int nfolds;
   int nblocks; /* scratch blocks for temps */
   int cost;    /* of one element, in simple instructions */
   Register regs[MAX_REGS];
@@ -52,6 +64,7 @@ struct SdProgram {
   Fold folds[SD_PROGRAM_INSTRUCTIONS];
   int inputs[MAX_REGS], outputs[MAX_OUTPUTS];
   int splats[MAX_REGS];
+  Pair pairs[SD_PROGRAM_INSTRUCTIONS];
   int constant_reg[MAX_REGS];
   double constant_value[MAX_REGS];
   char constants[MAX_REGS][8];

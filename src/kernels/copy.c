@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
 
 enum {
   TILE = 16384,       /* elements a tile holds at most */
@@ -430,3 +433,37 @@ void sd_copy_fill(int64_t n, size_t size, void *out, const void *value) {
     fill_run(8, out, value, n);
   }
 }
+
+/* ---- past the caches ------------------------------------------------- */
+
+#ifdef __SSE2__
+#ifdef __AVX__
+typedef __m256i Line;
+#define LOAD_LINE(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define STREAM_LINE(p, v) _mm256_stream_si256((__m256i *)(void *)(p), v)
+#else
+typedef __m128i Line;
+#define LOAD_LINE(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
+#define STREAM_LINE(p, v) _mm_stream_si128((__m128i *)(void *)(p), v)
+#endif
+
+void sd_copy_stream(void *out_, const void *in_, size_t bytes) {
+  char *out = out_;
+  const char *in = in_;
+  size_t head = -(uintptr_t)out % sizeof(Line);
+  if (head > bytes) head = bytes;
+  memcpy(out, in, head);
+  size_t i = head;
+  for (; i + sizeof(Line) <= bytes; i += sizeof(Line))
+    STREAM_LINE(out + i, LOAD_LINE(in + i));
+  memcpy(out + i, in + i, bytes - i);
+}
+
+void sd_copy_stream_end(void) { _mm_sfence(); }
+#else
+void sd_copy_stream(void *out, const void *in, size_t bytes) {
+  memcpy(out, in, bytes);
+}
+
+void sd_copy_stream_end(void) {}
+#endif

@@ -24,6 +24,11 @@ void sd_copy_block(int ndim, const int64_t *dims, size_t size, void *out,
                    const void *in, const int64_t *in_strides, int64_t first,
                    int64_t n);
 
+/* bytes bytes past the caches: for output so large that it would only push
+** other data out.  sd_copy_stream_end makes it visible to other threads. */
+void sd_copy_stream(void *out, const void *in, size_t bytes);
+void sd_copy_stream_end(void);
+
 /* n copies of the element at value. */
 void sd_copy_fill(int64_t n, size_t size, void *out, const void *value);
 

@@ -33,7 +33,9 @@ typedef enum SdLoop {
   SD_LOOP_MOD,      /* as Lua's %: sign of the divisor, integer x%0 is 0 */
   SD_LOOP_MIN,    /* a NaN in either input gives NaN */
   SD_LOOP_MAX,
-  SD_LOOP_MULADD, /* a*b + c, rounded twice */
+  SD_LOOP_MULADD, /* a*b + c, rounded twice, as all of these */
+  SD_LOOP_AXPBY,  /* a*s + b*t, c pointing at s and t; floats only */
+  SD_LOOP_SCALE_SHIFT, /* a*s + t, likewise */
   SD_LOOP_EQ,     /* comparisons: out is bool */
   SD_LOOP_NE,
   SD_LOOP_LT,

@@ -219,7 +219,13 @@ static SdNode *side_by_side(SdBuilder *b, SdNode *x) {
 static SdNode *matmul_t(SdBuilder *b, SdNode *y, int i, SdNode *g) {
   SdNode *a = y->in[0], *c = y->in[1];
   if (!g) return NULL;
+  /* The cotangent of a turned operand is made turned, so that turning it
+  ** back gives the product itself and not a strided view of one. */
+  int back = sd_is_turned(y->in[i]);
+  if (i == 1 && back) return turned(b, sd_matmul(b, turned(b, g), a));
   if (i == 1) return sd_matmul(b, turned(b, a), g);
+  if (a->shape.ndim == c->shape.ndim && back)
+    return turned(b, sd_matmul(b, c, turned(b, g)));
   if (a->shape.ndim == c->shape.ndim) return sd_matmul(b, g, turned(b, c));
   /* a is shared by the stack: one product over all of it. */
   return sd_matmul(b, side_by_side(b, g), turned(b, side_by_side(b, c)));

@@ -73,6 +73,8 @@ SdNode *sd_cumsum(SdBuilder *b, SdNode *x, int dim, int reverse);
 SdNode *sd_reshape(SdBuilder *b, SdNode *x, const SdShape *shape);
 SdNode *sd_permute(SdBuilder *b, SdNode *x, const int *dims);
 SdNode *sd_transpose(SdBuilder *b, SdNode *x, int i, int j);
+/* Whether x is another node with its last two dims exchanged. */
+int sd_is_turned(const SdNode *x);
 SdNode *sd_expand(SdBuilder *b, SdNode *x, const SdShape *shape);
 SdNode *sd_unsqueeze(SdBuilder *b, SdNode *x, int dim);
 SdNode *sd_squeeze(SdBuilder *b, SdNode *x, int dim);

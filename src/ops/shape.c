@@ -167,6 +167,8 @@ static SdStatus permute_eval(const SdNode *y, const SdArray *const *in,
   return SD_OK;
 }
 
+static SdNode *permute_twice(SdBuilder *b, SdNode *x, const int *dims);
+
 SdNode *sd_permute(SdBuilder *b, SdNode *x, const int *dims) {
   SdAttr attr = {.count = 0};
   int identity = 1;
@@ -176,7 +178,21 @@ SdNode *sd_permute(SdBuilder *b, SdNode *x, const int *dims) {
     identity &= dims[i] == i;
   }
   if (identity) return x;
+  if (x->op == &table[PERMUTE] && !x->value) return permute_twice(b, x, dims);
   return sd_node_make(b, &table[PERMUTE], 1, &x, &attr);
+}
+
+/* Two permutations are one. */
+static SdNode *permute_twice(SdBuilder *b, SdNode *x, const int *dims) {
+  int both[SD_MAX_DIMS];
+  for (int i = 0; i < x->shape.ndim; i++) both[i] = (int)x->attr->i[dims[i]];
+  return sd_permute(b, x->in[0], both);
+}
+
+int sd_is_turned(const SdNode *x) {
+  int n = x->shape.ndim;
+  if (x->op != &table[PERMUTE]) return 0;
+  return x->attr->i[n - 1] == n - 2 && x->attr->i[n - 2] == n - 1;
 }
 
 SdNode *sd_transpose(SdBuilder *b, SdNode *x, int i, int j) {

@@ -1,6 +1,7 @@
 /*
 ** Arithmetic on one dtype: compiled once for each, with real its C type.
-** Integers wrap, which in C means going through unsigned.
+** Integers wrap, which in C means going through unsigned.  Compiled without
+** contraction: a fused instruction gives the bits of the ops it stands for.
 */
 #include "kernels/tables.h"
 
@@ -124,6 +125,20 @@ SCALAR(mul, MUL(x, y))
 LOOP(abs_, real, FABS(a[i]))
 LOOP(sign, real, a[i] > 0 ? 1 : a[i] < 0 ? -1 : a[i])
 LOOP(div_, real, a[i] / b[i])
+static void axpby(int64_t n, void *o, const void *pa, const void *pb,
+                  const void *pc) {
+  real *out = o;
+  const real *a = pa, *b = pb, s = ((const real *)pc)[0];
+  const real t = ((const real *)pc)[1];
+  LANES for (int64_t i = 0; i < n; i++) out[i] = a[i] * s + b[i] * t;
+}
+static void scale_shift(int64_t n, void *o, const void *pa, const void *pb,
+                        const void *pc) {
+  real *out = o;
+  const real *a = pa, s = ((const real *)pc)[0], t = ((const real *)pc)[1];
+  (void)pb;
+  LANES for (int64_t i = 0; i < n; i++) out[i] = a[i] * s + t;
+}
 SCALAR(div_, x / y)
 LOOP(floordiv, real, FLOOR(a[i] / b[i]))
 /* As Lua: the remainder takes the divisor's sign; an infinite divisor leaves
@@ -339,7 +354,8 @@ const SdArithTable SD_TYPED(sd_arith_table) = {
     [SD_LOOP_MUL] = mul, [SD_LOOP_MULADD] = muladd,
     [SD_LOOP_FLOORDIV] = floordiv, [SD_LOOP_MOD] = mod_,
 #if IS_FLOAT
-    [SD_LOOP_DIV] = div_,
+    [SD_LOOP_DIV] = div_, [SD_LOOP_AXPBY] = axpby,
+    [SD_LOOP_SCALE_SHIFT] = scale_shift,
 #endif
 #endif
   },
