@@ -5,22 +5,9 @@ local fail = require "saddle.fail"
 
 return function(sd, core)
   local leaves, rebuild = core.leaves, core.rebuild
+  local signature, rebuild_all = core.signature, core.rebuild_all
   local unpack, pack = table.unpack, table.pack
   local getupvalue = debug.getupvalue
-
-  local function signature(list, paths, args)
-    local parts = {}
-    for i, x in ipairs(list) do
-      parts[i] = paths[i] .. ":" .. x.dtype .. table.concat(x.shape, ",")
-    end
-    for i = 1, args.n do
-      local a = args[i]
-      if type(a) ~= "table" and not core.is_tensor(a) then
-        parts[#parts + 1] = i .. "=" .. tostring(a)
-      end
-    end
-    return table.concat(parts, ";")
-  end
 
   -- The tensors that f can see from outside: through upvalues, functions
   -- and tables they hold, a few levels deep.
@@ -87,26 +74,14 @@ return function(sd, core)
     end
     local y = pack(f(unpack(new, 1, new.n)))
     core.leave(trace)
-    entry.results, entry.outs = y, {}
+    entry.results = y
     local all = {}
     for i = 1, y.n do
       local ys = leaves(y[i], false)
-      entry.outs[i] = #ys
       table.move(ys, 1, #ys, #all + 1, all)
     end
     entry.plan = core.compile(trace, traced, all)
     return entry
-  end
-
-  local function results(entry, out)
-    local y, at = { n = entry.results.n }, 0
-    for i = 1, y.n do
-      local n = entry.outs[i]
-      y[i] = rebuild(entry.results[i],
-                     table.move(out, at + 1, at + n, 1, {}))
-      at = at + n
-    end
-    return unpack(y, 1, y.n)
   end
 
   --- f traced once for each signature of shapes and dtypes, then replayed
@@ -131,21 +106,18 @@ return function(sd, core)
   function core.jit(f, watched)
     local entries = {}
     return function(...)
-      local args = pack(...)
-      local list, paths = leaves(args)
+      local key, list, traced = signature(...)
       -- Inside another trace the function is simply run.
-      for _, x in ipairs(list) do
-        if core.is_traced(x) then return f(...) end
-      end
-      local key = signature(list, paths, args)
+      if traced then return f(...) end
       local entry = entries[key]
       if entry then
         check_captures(entry.captures)
       else
-        entry = trace_function(f, watched, args, list)
+        entry = trace_function(f, watched, pack(...), list)
         entries[key] = entry
       end
-      return results(entry, core.run(entry.plan, list))
+      return rebuild_all(entry.results, entry.results.n,
+                         core.run(entry.plan, list))
     end
   end
 end

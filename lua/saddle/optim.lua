@@ -142,7 +142,12 @@ end
 local function start_state(own, params)
   local states = {}
   for i, p in ipairs(params) do
-    states[i] = own.rule.init and own.rule.init(p) or {}
+    local s = own.rule.init and own.rule.init(p) or {}
+    if type(s) ~= "table" then
+      fail("%s: init returned a %s, not a table", own.rule.name, type(s))
+    end
+    -- Handles of our own: init may give p itself.
+    states[i] = sd.tree.map(core.alias, s)
   end
   return states
 end
@@ -163,13 +168,31 @@ local function apply(own, tree, params, grads, paths)
   check_params(own, params, paths)
   local new, states = update_all(own, params, grads, own.states, paths,
                                  own.t + 1)
-  local all = { table.unpack(new) }
-  for _, s in ipairs(states) do
-    for _, v in pairs(s) do
-      if sd.is_tensor(v) then all[#all + 1] = v end
-    end
-  end
+  local all = core.leaves(states, false)
+  table.move(new, 1, #new, #all + 1, all)
   return core.rebuild(tree, new), states, all
+end
+
+-- Lets go of the tensors in old that none of the lists kept has.
+local function drop(old, ...)
+  local kept, gone = {}, {}
+  for i = 1, select("#", ...) do
+    for _, x in ipairs((select(i, ...))) do kept[x] = true end
+  end
+  for _, x in ipairs(old) do
+    if not kept[x] then gone[#gone + 1] = x end
+  end
+  core.release(gone)
+end
+
+-- Takes over the next state. The last one's memory can serve the next step
+-- at once, unless somebody else may hold it: a rule of a script, or whoever
+-- called opt:state().
+local function advance(own, states)
+  local old = own.states
+  own.states, own.t = states, own.t + 1
+  if own.shown == old or not (own.rule.tidy or own.compiled) then return end
+  drop(core.leaves(old, false), core.leaves(states, false))
 end
 
 --- New parameters from gradients in the same form.
@@ -188,7 +211,7 @@ function optimizer:apply(params, grads)
   end
   local new, states, all = apply(own, params, list, g, paths)
   core.eval(all)
-  own.states, own.t = states, own.t + 1
+  advance(own, states)
   return new
 end
 
@@ -199,17 +222,19 @@ function optimizer:step(f, params, ...)
   if own.rule.step then return own.rule.step(self, f, params, ...) end
   local out = table.pack(sd.value_and_grad(f)(params, ...))
   local list, paths = core.leaves(params)
-  local new, states, all = apply(own, params, list,
-                                 (core.leaves(out[2], false)), paths)
+  local grads = core.leaves(out[2], false)
+  local new, states, all = apply(own, params, list, grads, paths)
   all[#all + 1] = out[1]
   core.eval(all)
-  own.states, own.t = states, own.t + 1
+  advance(own, states)
+  if own.rule.tidy then drop(grads, all) end
   return new, out[1], table.unpack(out, 3, out.n)
 end
 
 --- The state as a tree: { t =, state = list over the parameters }.
 function optimizer:state()
   local own = private[self]
+  own.shown = own.states
   return { t = sd.tensor(own.t, { dtype = "i64" }), states = own.states,
            rule = own.rule.name }
 end
@@ -222,6 +247,7 @@ function optimizer:load(state)
          type(state) == "table" and tostring(state.rule) or type(state))
   end
   own.states, own.t = state.states, state.t:item()
+  own.shown = own.states
   return self
 end
 
@@ -247,43 +273,55 @@ function optimizer:compile(f)
   end
   local grad = sd.value_and_grad(f)
   local names = scheduled(own)
-  local jitted
-  local function fixed()
-    local parts = {}
-    for k, v in pairs(own.hyper) do
-      if not callable(v) then parts[#parts + 1] = k .. tostring(v) end
-    end
-    table.sort(parts)
-    return table.concat(parts, ";")
+  local jitted, made_for
+  local function whole_step(params, states, scalars, ...)
+    local traced = {}
+    for i, name in ipairs(names) do traced[name] = scalars[i] end
+    local out = table.pack(grad(params, ...))
+    local list, paths = core.leaves(params)
+    check_params(own, list, paths)
+    local new, next_states = update_all(
+      own, list, (core.leaves(out[2], false)), states, paths, own.t + 1,
+      traced)
+    return next_states, core.rebuild(params, new), out[1],
+           table.unpack(out, 3, out.n)
   end
-  local made_for
+  -- Plain numbers are constants of the plan, which is made anew when one of
+  -- them is set.
+  local function is_current()
+    for k, v in pairs(made_for) do
+      if own.hyper[k] ~= v then return false end
+    end
+    return true
+  end
   local function build()
-    made_for = fixed()
-    jitted = core.jit(function(params, states, scalars, ...)
-      local traced = {}
-      for i, name in ipairs(names) do traced[name] = scalars[i] end
-      local out = table.pack(grad(params, ...))
-      local list, paths = core.leaves(params)
-      local new, next_states = update_all(
-        own, list, (core.leaves(out[2], false)), states, paths, own.t + 1,
-        traced)
-      return core.rebuild(params, new), out[1], next_states,
-             table.unpack(out, 3, out.n)
-    end, f)
+    made_for = {}
+    for k, v in pairs(own.hyper) do made_for[k] = v end
+    jitted = core.jit(whole_step, f)
+  end
+  local function finish(states, ...)
+    own.compiled = true
+    advance(own, states)
+    own.compiled = false
+    return ...
   end
   build()
   return function(params, ...)
-    if fixed() ~= made_for then build() end
-    local list, paths = core.leaves(params)
-    check_params(own, list, paths)
+    if not is_current() then build() end
+    if not own.states then check_params(own, core.leaves(params)) end
     local scalars, t = {}, own.t + 1
     for i, name in ipairs(names) do
-      local v = name == "t" and t or value_of(own.hyper[name], t)
-      scalars[i] = sd.tensor(v, { dtype = "f64" })
+      local v = t
+      if name ~= "t" then
+        v = value_of(own.hyper[name], t)
+        if type(v) ~= "number" then
+          fail("%s: the schedule of %s gave a %s, not a number",
+               own.rule.name, name, type(v))
+        end
+      end
+      scalars[i] = core.scalar(v)
     end
-    local out = table.pack(jitted(params, own.states, scalars, ...))
-    own.states, own.t = out[3], t
-    return out[1], out[2], table.unpack(out, 4, out.n)
+    return finish(jitted(params, own.states, scalars, ...))
   end
 end
 
@@ -329,10 +367,12 @@ end
 --- local opt = signs{ lr = 0.1 }
 --- ```
 ---@param rule table name, defaults, init(p) -> state, and update(p, g, s, h)
----  -> new p or step(self, f, params, ...)
+---  -> new p or step(self, f, params, ...). tidy = true promises that update
+---  keeps no tensor anywhere but in its state, so that memory is used again
+---  at once.
 function optim.rule(rule)
   sd.check_options(rule, { "name:S", "defaults:L", "init:C", "update:C",
-                           "step:C", "doc:S" }, "rule")
+                           "step:C", "doc:S", "tidy:B" }, "rule")
   if type(rule.update) ~= "function" and type(rule.step) ~= "function" then
     fail "rule: needs an update or a step function"
   end

@@ -459,6 +459,19 @@ static int core_same_shape(lua_State *L) {
   return 1;
 }
 
+/* scalar(number) -> a 0-d f64 tensor */
+static int core_scalar(lua_State *L) {
+  double v = luaL_checknumber(L, 1);
+  SdShape shape = {.ndim = 0};
+  SdBuilder b;
+  SdNode **h = sd_lua_push_handle(L);
+  sd_builder_open(&b);
+  SdNode *n = sd_node_data(&b, SD_F64, &shape, &v);
+  if (n) sd_lua_fill(h, n);
+  sd_lua_close(L, &b);
+  return 1;
+}
+
 /* A second handle on the same node, which rebinding the first leaves. */
 static int core_alias(lua_State *L) {
   SdNode *n = sd_lua_check_tensor(L, 1, "alias");
@@ -487,6 +500,7 @@ static const luaL_Reg core[] = {
     {"is_tensor", core_is_tensor}, {"is_ready", core_is_ready},
     {"set", core_set},             {"same", core_same},
     {"alias", core_alias},         {"same_shape", core_same_shape},
+    {"scalar", core_scalar},
     {NULL, NULL}};
 
 /* core.methods is where all methods live; __index has it as upvalue. */

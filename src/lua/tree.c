@@ -183,9 +183,171 @@ static int core_rebuild(lua_State *L) {
   return 1;
 }
 
+/* rebuild_all(trees, n, list) -> n trees, as rebuild, from one list */
+static int core_rebuild_all(lua_State *L) {
+  lua_Integer next = 0, n = luaL_checkinteger(L, 2);
+  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  luaL_checkstack(L, (int)n + 4, "tree");
+  for (lua_Integer k = 1; k <= n; k++) {
+    lua_rawgeti(L, 1, k);
+    int at = lua_gettop(L);
+    rebuild(L, at, 3, &next, 0);
+    lua_replace(L, at);
+    lua_settop(L, at);
+  }
+  return (int)n;
+}
+
+/* ---- signatures --------------------------------------------------------- */
+
+/*
+** The form of some values as a string of bytes: keys, dtypes and shapes of
+** the tensors, and all other values themselves (functions and the like by
+** identity).  Values of one signature can go through one plan.
+*/
+typedef struct Signature {
+  lua_State *L;
+  int list;   /* stack place of the list of leaves */
+  int memory; /* of the userdata that holds the text */
+  char *text;
+  size_t length, room;
+  lua_Integer n;
+  int traced, depth;
+} Signature;
+
+static void write(Signature *s, const void *data, size_t bytes) {
+  if (s->length + bytes > s->room) {
+    s->room = 2 * (s->length + bytes);
+    char *text = lua_newuserdatauv(s->L, s->room, 0);
+    memcpy(text, s->text, s->length);
+    s->text = text;
+    lua_replace(s->L, s->memory);
+  }
+  memcpy(s->text + s->length, data, bytes);
+  s->length += bytes;
+}
+
+static void write_tag(Signature *s, char tag) { write(s, &tag, 1); }
+
+static void sign_tensor(Signature *s, int i, const SdNode *x) {
+  const SdTrace *t = x->trace;
+  while (t && !t->live) t = t->outer;
+  s->traced |= t != NULL;
+  char head[2] = {(char)x->dtype, (char)x->shape.ndim};
+  write(s, head, 2);
+  write(s, x->shape.dims, (size_t)x->shape.ndim * sizeof *x->shape.dims);
+  lua_pushvalue(s->L, i);
+  lua_rawseti(s->L, s->list, ++s->n);
+}
+
+static void sign_other(Signature *s, int i) {
+  lua_State *L = s->L;
+  int type = lua_type(L, i);
+  size_t length;
+  write_tag(s, (char)('a' + type + (lua_isinteger(L, i) ? 16 : 0)));
+  if (type == LUA_TSTRING) {
+    const char *text = lua_tolstring(L, i, &length);
+    write(s, &length, sizeof length);
+    write(s, text, length);
+  } else if (lua_isinteger(L, i)) {
+    write(s, &(lua_Integer){lua_tointeger(L, i)}, sizeof(lua_Integer));
+  } else if (type == LUA_TNUMBER) {
+    write(s, &(lua_Number){lua_tonumber(L, i)}, sizeof(lua_Number));
+  } else if (type == LUA_TBOOLEAN) {
+    write_tag(s, (char)lua_toboolean(L, i));
+  } else {
+    write(s, &(const void *){lua_topointer(L, i)}, sizeof(void *));
+  }
+}
+
+static void sign(Signature *s, int i);
+
+/* The value in the table at i under the key on the top, which is popped. */
+static void sign_child(Signature *s, int i) {
+  lua_rawget(s->L, i);
+  sign(s, lua_gettop(s->L));
+  lua_pop(s->L, 1);
+}
+
+static void sign_table(Signature *s, int i) {
+  lua_State *L = s->L;
+  lua_Integer n;
+  if (++s->depth > MAX_DEPTH)
+    sd_lua_fail(L, "tree: nested deeper than %d tables (a cycle?)",
+                MAX_DEPTH);
+  luaL_checkstack(L, 10, "tree");
+  int list_like = is_list(L, i, &n);
+  write_tag(s, list_like ? '[' : '{');
+  if (!list_like) n = push_keys(L, i);
+  int keys = lua_gettop(L);
+  for (lua_Integer k = 1; k <= n; k++) {
+    if (list_like) {
+      lua_pushinteger(L, k);
+    } else {
+      lua_rawgeti(L, keys, k);
+      sign_other(s, lua_gettop(L));
+    }
+    sign_child(s, i);
+  }
+  if (!list_like) lua_pop(L, 1);
+  write_tag(s, ']');
+  s->depth--;
+}
+
+static void sign(Signature *s, int i) {
+  const SdNode *x = sd_lua_tensor(s->L, i);
+  if (x) sign_tensor(s, i, x);
+  else if (lua_istable(s->L, i)) sign_table(s, i);
+  else sign_other(s, i);
+}
+
+/* signature(...) -> text, the list of tensors, whether one is traced */
+static int core_signature(lua_State *L) {
+  int n = lua_gettop(L);
+  Signature s = {.L = L, .list = n + 1, .memory = n + 2, .room = 1024};
+  luaL_checkstack(L, 10, "tree");
+  lua_createtable(L, 16, 0);
+  s.text = lua_newuserdatauv(L, s.room, 0);
+  for (int i = 1; i <= n; i++) sign(&s, i);
+  lua_pushlstring(L, s.text, s.length);
+  lua_pushvalue(L, s.list);
+  lua_pushboolean(L, s.traced);
+  return 3;
+}
+
+/* ---- letting go --------------------------------------------------------- */
+
+static void release(lua_State *L, int i, int depth) {
+  SdNode **h = luaL_testudata(L, i, SD_TENSOR);
+  if (h) {
+    sd_node_release(*h);
+    *h = NULL;
+    return;
+  }
+  if (!lua_istable(L, i) || depth > MAX_DEPTH) return;
+  luaL_checkstack(L, 6, "tree");
+  lua_pushnil(L);
+  while (lua_next(L, i)) {
+    release(L, lua_gettop(L), depth + 1);
+    lua_pop(L, 1);
+  }
+}
+
+/* release(tree): empties handles that nobody else has, ahead of the
+** collector, so that their memory serves what comes next. */
+static int core_release(lua_State *L) {
+  lua_settop(L, 1);
+  release(L, 1, 0);
+  return 0;
+}
+
 void sd_lua_open_tree(lua_State *L) {
   static const luaL_Reg functions[] = {{"leaves", core_leaves},
                                        {"rebuild", core_rebuild},
+                                       {"rebuild_all", core_rebuild_all},
+                                       {"signature", core_signature},
+                                       {"release", core_release},
                                        {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

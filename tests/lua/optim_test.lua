@@ -169,6 +169,44 @@ tap.is(a:step(bowl, p)[1]:item(), b:step(bowl, p)[1]:item(),
 tap.throws(function() optim.sgd {}:load(a:state()) end, "sgd: the state is of",
            "another rule's state is refused")
 
+local greedy = optim.rule {
+  name = "greedy", defaults = { lr = 0.1 },
+  init = function(u) return { last = sd.zeros_like(u) } end,
+  update = function(u, g, st, h)
+    local v = u - h.lr * (g + st.last)
+    st.last = g
+    return v
+  end }
+local eager, fast = greedy {}, greedy {}
+local run, u, w = fast:compile(bowl), one, one
+for _ = 1, 4 do u, w = eager:step(bowl, u), run(w) end
+tap.near(u[1]:item(), w[1]:item(), 1e-15,
+         "a state may be the gradient itself")
+local seen = fast:state().states[1].last
+w = run(w)
+tap.ok(seen[1]:item() > 0, "a state that was looked at stays")
+local mine = sd.tensor { 1.0, 2 }
+local itself = optim.rule { init = function(q) return { m = q } end,
+  update = function(q, g, st)
+    st.m = st.m + g
+    return q - 0.1 * st.m
+  end } {}
+local go = itself:compile(bowl)
+go(go(mine))
+tap.ok(mine[1]:item() == 1, "a state may start as the parameter itself")
+local kept = {}
+local hoarder = optim.rule { name = "hoarder", defaults = { lr = 0.1 },
+  init = function(q) return { m = q } end,
+  update = function(q, g, st, h)
+    kept[#kept + 1] = st.m
+    st.m = st.m + g
+    return q - h.lr * g
+  end }
+local hoard = hoarder {}
+for _ = 1, 3 do u = hoard:step(bowl, u) end
+tap.ok(kept[1][1]:item() and kept[3][1]:item(),
+       "a script's rule may keep its old states elsewhere")
+
 -- ---- dtypes and results ---------------------------------------------------------------
 
 local scalar = sd.tensor(1.0)

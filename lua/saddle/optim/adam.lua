@@ -28,7 +28,7 @@ end
 
 return function(optim)
   optim.adam = optim.rule {
-    name = "adam",
+    name = "adam", tidy = true,
     defaults = { lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8,
                  weight_decay = 0, amsgrad = false },
     init = init,
@@ -39,7 +39,7 @@ return function(optim)
   }
 
   optim.adamw = optim.rule {
-    name = "adamw",
+    name = "adamw", tidy = true,
     defaults = { lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8,
                  weight_decay = 0.01, amsgrad = false },
     init = init,

@@ -8,7 +8,7 @@ local sd = require "saddle.init"
 
 return function(optim)
   optim.sgd = optim.rule {
-    name = "sgd",
+    name = "sgd", tidy = true,
     defaults = { lr = 1e-3, momentum = 0, dampening = 0, weight_decay = 0,
                  nesterov = false },
     init = function(p) return { v = sd.zeros_like(p) } end,
