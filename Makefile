@@ -141,11 +141,11 @@ check: deps
 	@$(MAKE) --no-print-directory all
 	SADDLE_GC=aggressive $(PROVE) $(LUA_TESTS)
 
-$(BUILD)/tests/bench_limits: tests/bench/limits.c
+$(BUILD)/bench_limits: tests/bench/limits.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -O3 $(ARCH) -fno-math-errno -fno-trapping-math $(OMP) -o $@ $< $(BLAS_LIBS) -lm
 
-bench: all $(BUILD)/tests/bench_limits
+bench: all $(BUILD)/bench_limits
 	$(BUILD)/saddle tests/bench/run.lua $(BENCH)
 
 lint:

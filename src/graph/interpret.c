@@ -22,7 +22,9 @@ static const double stream_bytes = 16e6;
 
 enum {
   TASK = 64 * BLOCK,    /* elements of a plain task */
+  FOLD_BLOCK = 16 * BLOCK,
   CHUNK = 256 * BLOCK,  /* a longer row is folded in pieces of this */
+  STRIP = 16 * BLOCK,   /* columns of a fold over leading dims */
   MAX_ROW_CHUNKS = 64,  /* pieces of a fold over leading dims */
   MIN_ROW_CHUNK = 64
 };
@@ -230,8 +232,8 @@ static void row_piece(Thread *t, int64_t row, int64_t piece) {
   const SdProgram *p = r->p;
   int64_t i = piece * r->chunk, end = i + r->chunk;
   if (end > p->columns) end = p->columns;
-  for (; i < end; i += BLOCK) {
-    int64_t n = end - i < BLOCK ? end - i : BLOCK;
+  for (; i < end; i += r->block) {
+    int64_t n = end - i < r->block ? end - i : r->block;
     run_block(t, row * p->columns + i, n);
     for (int k = 0; k < p->nfolds; k++) {
       const Fold *f = &p->folds[k];
@@ -283,30 +285,34 @@ static void fold_line(Thread *t, const Fold *f, char *acc, int64_t offset,
   sd_loop(f->dtype, fold_loop(f->fold))(n, acc, acc, x, NULL);
 }
 
-/* Columns c .. c+n-1 of rows from .. to-1, whose partial results are in
-** chunk. */
-static void column_piece(Thread *t, int64_t chunk, int64_t c, int64_t n) {
+/* The next rows x n elements from column c of row on, added up. */
+static void column_block(Thread *t, int64_t chunk, int64_t row, int64_t rows,
+                         int64_t c, int64_t n) {
   const Run *r = t->run;
   const SdProgram *p = r->p;
-  int64_t row = chunk * r->chunk, end = row + r->chunk;
-  if (end > p->rows) end = p->rows;
-  int64_t per = n == p->columns ? r->block / n : 1;
-  for (; row < end; row += per) {
-    int64_t rows = end - row < per ? end - row : per;
-    run_block(t, row * p->columns + c, rows * n);
-    for (int k = 0; k < p->nfolds; k++) {
-      const Fold *f = &p->folds[k];
-      char *acc = r->partial[k] + (size_t)(chunk * p->columns + c) *
-                                      sd_dtype_size(f->dtype);
-      for (int64_t i = 0; i < rows; i++) fold_line(t, f, acc, i * n, n);
-    }
+  run_block(t, row * p->columns + c, rows * n);
+  for (int k = 0; k < p->nfolds; k++) {
+    const Fold *f = &p->folds[k];
+    char *acc = r->partial[k] + (size_t)(chunk * p->columns + c) *
+                                    sd_dtype_size(f->dtype);
+    for (int64_t i = 0; i < rows; i++) fold_line(t, f, acc, i * n, n);
   }
 }
 
+/* A strip of columns, whose sums stay in the caches, over a chunk of rows.
+** Narrow arrays take several whole rows a block. */
 static void columns_task(Thread *t, int64_t task) {
   const Run *r = t->run;
-  int64_t c = (task / r->chunks) * BLOCK, n = r->p->columns - c;
-  column_piece(t, task % r->chunks, c, n < BLOCK ? n : BLOCK);
+  const SdProgram *p = r->p;
+  int64_t chunk = task % r->chunks, first = task / r->chunks * STRIP;
+  int64_t row = chunk * r->chunk, end = row + r->chunk;
+  int64_t last = first + STRIP < p->columns ? first + STRIP : p->columns;
+  int64_t per = p->columns <= r->block ? r->block / p->columns : 1;
+  if (end > p->rows) end = p->rows;
+  for (; row < end; row += per)
+    for (int64_t c = first; c < last; c += BLOCK)
+      column_block(t, chunk, row, end - row < per ? end - row : per, c,
+                   last - c < BLOCK ? last - c : BLOCK);
 }
 
 static void fill_identity(const Run *r, int k) {
@@ -335,12 +341,18 @@ static void store_columns(const Run *r, SdArray *const *outputs) {
 
 /* ---- the run ------------------------------------------------------------ */
 
+/* A fold of memory as it lies needs no registers. */
+static int is_plain_fold(const Run *r) {
+  return r->p->ncode == 0 && r->nodd == 0 && r->p->nsplats == 0;
+}
+
 static void plan_rows(Run *r) {
   const SdProgram *p = r->p;
+  if (is_plain_fold(r)) r->block = FOLD_BLOCK;
   r->chunk = CHUNK;
   r->chunks = p->columns > CHUNK ? (p->columns + CHUNK - 1) / CHUNK : 1;
-  if (p->columns > 0 && p->columns <= BLOCK) {
-    int64_t per = BLOCK / p->columns;
+  if (p->columns > 0 && p->columns <= r->block) {
+    int64_t per = r->block / p->columns;
     r->tasks = (p->rows + per - 1) / per;
   } else {
     r->tasks = p->rows * r->chunks;
@@ -352,7 +364,7 @@ static void plan_columns(Run *r) {
   int64_t chunk = (p->rows + MAX_ROW_CHUNKS - 1) / MAX_ROW_CHUNKS;
   r->chunk = chunk < MIN_ROW_CHUNK ? MIN_ROW_CHUNK : chunk;
   r->chunks = p->rows ? (p->rows + r->chunk - 1) / r->chunk : 1;
-  r->tasks = r->chunks * ((p->columns + BLOCK - 1) / BLOCK);
+  r->tasks = r->chunks * ((p->columns + STRIP - 1) / STRIP);
 }
 
 static void do_task(Thread *t, int64_t task) {

@@ -75,12 +75,13 @@ static int handle_gc(lua_State *L) {
 static const size_t least_growth = 32u << 20;
 
 void sd_lua_charge(lua_State *L) {
-  static size_t next = 32u << 20;
+  static size_t base; /* live after the last look, or less since */
   size_t live = sd_memory_stats().live;
-  if (live < next) return;
+  if (live < base) base = live;
+  if (live - base < (base / 2 > least_growth ? base / 2 : least_growth))
+    return;
   lua_gc(L, LUA_GCCOLLECT);
-  live = sd_memory_stats().live;
-  next = live + (live / 2 > least_growth ? live / 2 : least_growth);
+  base = sd_memory_stats().live;
 }
 
 int sd_lua_retry(lua_State *L, SdStatus s, int *tried) {

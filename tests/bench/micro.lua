@@ -33,7 +33,7 @@ for d = 1, 2 do
 end
 local q = sd.randn(4096, 4096)
 sd.eval(q)
-one("transposed copy 4096x4096", function() return q:T():contiguous() end,
+one("transposed copy 4096x4096", function() return q:T():reshape(-1) end,
     { bytes = 8 * q:numel() })
 local a, b = sd.randn(64, 32, 32), sd.randn(64, 32, 32)
 sd.eval(a, b)

@@ -109,7 +109,7 @@ for n in (os.getenv "THREADS" or "1 2"):gmatch "%d+" do
   local limits = {}
   local samples = {}
   collect(samples, {}, (capture(threads_line(n) .. build ..
-                                "/tests/bench_limits")))
+                                "/bench_limits")))
   for k, s in pairs(samples) do limits[k] = s[1] end
   for _, w in ipairs(workloads) do compare(w, math.tointeger(n), limits) end
 end

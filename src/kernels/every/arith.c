@@ -148,8 +148,11 @@ static real modulo(real x, real y) {
   return m * y < 0 ? m + y : m;
 }
 LOOP(mod_, real, modulo(a[i], b[i]))
-LOOP(min, real, a[i] != a[i] || a[i] < b[i] ? a[i] : b[i])
-LOOP(max, real, a[i] != a[i] || a[i] > b[i] ? a[i] : b[i])
+/* The inner choice is one instruction, which prefers b when one is NaN. */
+static inline real less(real a, real b) { return a < b ? a : b; }
+static inline real more(real a, real b) { return a > b ? a : b; }
+LOOP(min, real, a[i] != a[i] ? a[i] : less(a[i], b[i]))
+LOOP(max, real, a[i] != a[i] ? a[i] : more(a[i], b[i]))
 #else
 LOOP(abs_, real, a[i] < 0 ? (real)((wrap)0 - (wrap)a[i]) : a[i])
 LOOP(sign, real, (a[i] > 0) - (a[i] < 0))
@@ -213,7 +216,7 @@ typedef int64_t total;
 #endif
 
 #if !IS_BOOL
-enum { WIDE = 64, PIECE = 1024 };
+enum { WIDE = 64, PIECE = 4096 };
 
 /* Partial sums in 64 lanes for up to PIECE elements, then in double. */
 static total sum_piece(int64_t n, const real *x) {
@@ -284,27 +287,32 @@ static void fold_prod(int64_t n, const void *p, SdAccumulator *acc) {
 #endif
 }
 
-/* NaN, once met, stays: it is unordered with everything. */
+/* NaN, once met, stays: it is unordered with everything.  WIDE lanes keep
+** enough comparisons in flight; a short row would pay for setting them up. */
 #define EXTREME(name, OP) \
   static void name(int64_t n, const void *p, SdAccumulator *acc) { \
     const real *x = p; \
-    real lane[16]; \
+    real lane[WIDE], best; \
     int64_t i = 0; \
     if (n <= 0) return; \
-    for (int k = 0; k < 16; k++) lane[k] = x[0]; \
-    for (; i + 16 <= n; i += 16) \
-      for (int k = 0; k < 16; k++) { \
-        real v = x[i + k], m = lane[k]; \
-        lane[k] = m != m || m OP v ? m : v; \
-      } \
-    for (int k = 0; i < n; i++, k++) { \
-      real v = x[i], m = lane[k]; \
-      lane[k] = m != m || m OP v ? m : v; \
+    best = x[0]; \
+    if (n >= WIDE) { \
+      for (int k = 0; k < WIDE; k++) lane[k] = x[k]; \
+      for (i = WIDE; i + WIDE <= n; i += WIDE) \
+        for (int k = 0; k < WIDE; k++) { \
+          real v = x[i + k], m = lane[k]; \
+          lane[k] = m != m || m OP v ? m : v; \
+        } \
+      for (int half = WIDE / 2; half > 0; half /= 2) \
+        for (int k = 0; k < half; k++) { \
+          real v = lane[k + half], m = lane[k]; \
+          lane[k] = m != m || m OP v ? m : v; \
+        } \
+      best = lane[0]; \
     } \
-    for (int k = 0; k < 16; k++) { \
-      total v = (total)lane[k]; \
-      if (v OP acc->ACC || v != v) acc->ACC = v; \
-    } \
+    for (; i < n; i++) best = best != best || best OP x[i] ? best : x[i]; \
+    total v = (total)best; \
+    if (v OP acc->ACC || v != v) acc->ACC = v; \
   }
 EXTREME(fold_max, >)
 EXTREME(fold_min, <)

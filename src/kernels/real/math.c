@@ -1,7 +1,7 @@
 /*
 ** Transcendental loops on SLEEF's vectors, compiled for f32 and f64.  The
-** widest unit of the target is used; errors are within 1 ulp, tanh in f32
-** within 3.5 (three times as fast).
+** widest unit of the target is used; errors are within 1 ulp, in f32 of exp
+** within 1.5 and of tanh within 3.5 (three times as fast).
 */
 #include "kernels/tables.h"
 
@@ -109,7 +109,36 @@ static inline void STORE(real *p, vec v) { *p = v; }
     } \
   }
 
+#if IS_F32
+/* x = n ln 2 + r with |r| <= ln 2 / 2; e^r = 1 + r + r^2 q(r), q fitted to
+** 0.05 ulp of e^r.  2^n goes on in two halves, so that results may overflow
+** and be subnormal.  Within 1.5 ulp; SLEEF takes half as long again. */
+static inline float exp_one(float x) {
+  x = x > 89 ? 89 : x < -104 ? -104 : x;
+  float n = rintf(x * 1.44269504f);
+  float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  float q = 1.38145942e-3f;
+  q = q * r + 8.3687175e-3f;
+  q = q * r + 4.16683881e-2f;
+  q = q * r + 1.66665206e-1f;
+  q = q * r + 4.99999934e-1f;
+  union { int32_t i; float f; } low, high;
+  int32_t k = (int32_t)n, half = k >> 1;
+  low.i = (half + 127) << 23;
+  high.i = (k - half + 127) << 23;
+  return (1 + (r + r * r * q)) * low.f * high.f;
+}
+
+static void exp_(int64_t n, void *o, const void *pa, const void *pb,
+                 const void *pc) {
+  float *out = o;
+  const float *a = pa;
+  (void)pb, (void)pc;
+  LANES for (int64_t i = 0; i < n; i++) out[i] = exp_one(a[i]);
+}
+#else
 UNARY(exp_, FN(exp, u10))
+#endif
 UNARY(expm1_, FN(expm1, u10))
 UNARY(log_, FN(log, u10))
 UNARY(log1p_, FN(log1p, u10))
