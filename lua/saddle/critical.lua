@@ -11,13 +11,27 @@ local function eigenvalues(H, k)
   if H.n <= dense_limit then
     local D = H:dense():to "f64"
     local w, v = sd.linalg.eigh((D + D:transpose(1, 2)) / 2)
-    return w:totable(), v:narrow(2, 1, 1):reshape(-1), true
+    return w:totable(), v:narrow(2, 1, 1):reshape(-1), w, v
   end
   local low = H:eigs { k = k, which = "smallest" }
   local high = H:eigs { k = k, which = "largest" }
   local w = low.values:totable()
   for _, x in ipairs(high.values:flip():totable()) do w[#w + 1] = x end
-  return w, low.vectors:narrow(2, 1, 1):reshape(-1), false
+  return w, low.vectors:narrow(2, 1, 1):reshape(-1)
+end
+
+-- What a quadratic model says could still be gained: g' |H|^-1 g / 2, the
+-- curvatures being at least floor. In the Krylov space of g beyond the sizes
+-- where all eigenvalues are taken.
+local function decrement(H, g, w, v, floor)
+  local part
+  if v then
+    part = (v:transpose(1, 2):matmul(g:to "f64")) ^ 2
+  else
+    local l = H:lanczos { steps = math.min(30, H.n), start = g }
+    w, part = l.ritz:to "f64", l.weights:to "f64" * g:to("f64"):norm() ^ 2
+  end
+  return (part / sd.maximum(w:abs(), floor)):sum():item() / 2
 end
 
 local function verdict(low, high, zero, critical_here)
@@ -43,26 +57,32 @@ end
 
 --- What kind of critical point params is:
 --- { kind, index, gradient_norm, eigenvalues (ascending), direction, exact,
---- loss }. Scale-free: the point counts as critical when the step a
---- quadratic model would take along the gradient, |g| / max|lambda|, is
---- within tol of the size of params (at least 1), and an eigenvalue counts
---- as zero within zero times max|lambda|. Beyond 500 parameters only the k
+--- loss }. Scale-free: an eigenvalue counts as zero within zero times
+--- max|lambda|, and the point as critical when what a Newton step could
+--- still gain, g' |H|^-1 g / 2, is within tol^2 of what the steepest
+--- curvature makes of a step of the size of params (at least 1),
+--- max|lambda| size^2. Beyond 500 parameters only the k
 --- eigenvalues at each end are found (exact = false), and index counts the
 --- negative ones among them.
 ---@param f function of params, ...
 ---@param params any tree
----@param o? table tol (1e-3), zero (1e-3 in f32, 1e-8 in f64), k (5), args
+---@param o? table tol (1e-4), zero (1e-5 in f32, 1e-8 in f64), k (5), args
 function critical.classify(f, params, o)
   o = sd.check_options(o, { "tol:F", "zero:F", "k:N", "args:L" }, "classify")
   local args = o.args or {}
   local loss, g = sd.value_and_grad(f)(params, table.unpack(args))
   local gnorm, size = sd.tree.norm(g):item(), sd.tree.norm(params):item()
   local H = sd.curvature.hessian(f, params, table.unpack(args))
-  local w, v, exact = eigenvalues(H, o.k or 5)
+  local w, v, all, vectors = eigenvalues(H, o.k or 5)
+  local exact = all ~= nil
   local low, high = w[1], w[#w]
   local most = math.max(math.abs(low), math.abs(high))
-  local zero = (o.zero or (H.dtype == "f32" and 1e-3 or 1e-8)) * most
-  local here = gnorm <= (o.tol or 1e-3) * most * math.max(size, 1)
+  local zero = (o.zero or (H.dtype == "f32" and 1e-5 or 1e-8)) * most
+  local here = gnorm == 0
+  if gnorm > 0 and most > 0 then
+    local gain = decrement(H, (sd.tree.ravel(g)), all, vectors, zero)
+    here = gain <= ((o.tol or 1e-4) * math.max(size, 1)) ^ 2 * most
+  end
   local index = 0
   for _, x in ipairs(w) do if x < -zero then index = index + 1 end end
   local kind = verdict(low, high, zero, here)

@@ -59,8 +59,13 @@ end
 sd.tensor, sd.generator, sd.seed = core.tensor, core.generator, core.seed
 sd.default_dtype, sd.deterministic = core.default_dtype, core.deterministic
 sd.threads, sd.memory, sd.clock = core.threads, core.memory, core.clock
-sd.stop_gradient = core.stop_gradient
 methods.detach = core.stop_gradient
+
+--- A tensor, or a tree of them, that derivatives take for constant.
+function sd.stop_gradient(x)
+  if type(x) ~= "table" then return core.stop_gradient(x) end
+  return sd.tree.map(core.stop_gradient, x)
+end
 
 --- Computes all pending tensors of any trees at once.
 function sd.eval(...)

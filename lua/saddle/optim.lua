@@ -86,18 +86,20 @@ end
 
 -- ---- one step over a tree --------------------------------------------------
 
--- The hyper-parameters of the leaf at path; traced ones override.
-local function hyper_for(own, path, t, traced)
+-- The hyper-parameters of the leaf at path; now[schedule] stands for a
+-- schedule's value where it is given.
+local function hyper_for(own, path, t, now)
   local h = { t = t }
-  for k, v in pairs(own.hyper) do h[k] = value_of(v, t) end
-  for _, g in ipairs(own.groups) do
-    if path:find(g.match) then
-      for k, v in pairs(g) do
-        if k ~= "match" then h[k] = value_of(v, t) end
-      end
+  local function take(from)
+    for k, v in pairs(from) do
+      h[k] = now and now[v] or value_of(v, type(t) == "number" and t or nil)
     end
   end
-  if traced then for k, v in pairs(traced) do h[k] = v end end
+  take(own.hyper)
+  for _, g in ipairs(own.groups) do
+    if path:find(g.match) then take(g) end
+  end
+  h.match = nil
   return h
 end
 
@@ -109,12 +111,12 @@ local function as(x, like)
   return x.dtype == like.dtype and x or x:to(like.dtype)
 end
 
-local function update_all(own, params, grads, states, paths, t, traced)
+local function update_all(own, params, grads, states, paths, t, now)
   local new, new_states = {}, {}
   local cache = {}
   for i, p in ipairs(params) do
     local h = #own.groups == 0 and cache[1] or
-              hyper_for(own, paths[i], t, traced)
+              hyper_for(own, paths[i], t, now)
     cache[1] = h
     local s = {}
     for k, v in pairs(states[i]) do s[k] = v end
@@ -205,9 +207,16 @@ function optimizer:apply(params, grads)
          own.rule.name)
   end
   local list, paths = core.leaves(params)
-  local g = core.leaves(grads, false)
+  local g, names = core.leaves(grads)
   if #g ~= #list then
     fail("%s: %d gradients for %d parameters", own.rule.name, #g, #list)
+  end
+  for i, p in ipairs(list) do
+    if names[i] ~= paths[i] or not core.same_shape(g[i], p) then
+      fail("%s: gradient '%s' of shape {%s} for parameter '%s' of shape {%s}",
+           own.rule.name, names[i], table.concat(g[i].shape, ", "), paths[i],
+           table.concat(p.shape, ", "))
+    end
   end
   local new, states, all = apply(own, params, list, g, paths)
   core.eval(all)
@@ -253,36 +262,58 @@ end
 
 -- ---- compiled steps --------------------------------------------------------
 
--- The hyper-parameters that change from step to step.
-local function scheduled(own)
-  local names = { "t" }
-  for k, v in pairs(own.hyper) do
-    if callable(v) then names[#names + 1] = k end
+-- The schedules among the hyper-parameters and the groups' own, and what
+-- each sets.
+local function schedules_of(own)
+  local list, names, seen = {}, {}, {}
+  local function add(from)
+    for k, v in pairs(from) do
+      if callable(v) and not seen[v] then
+        list[#list + 1], names[#list + 1], seen[v] = v, k, true
+      end
+    end
   end
-  table.sort(names)
-  return names
+  add(own.hyper)
+  for _, g in ipairs(own.groups) do add(g) end
+  return list, names
+end
+
+-- The values of step t as the compiled function's arguments. The first
+-- step's are numbers, so that a rule may treat it apart; later ones are
+-- tensors, so that one plan serves them all.
+local function values_at(own, list, names, t)
+  local values = { t = t }
+  for i, schedule in ipairs(list) do
+    local v = schedule(t)
+    if type(v) ~= "number" then
+      fail("%s: the schedule of %s gave a %s, not a number", own.rule.name,
+           names[i], type(v))
+    end
+    values[i] = v
+  end
+  if t == 1 then return values end
+  for k, v in pairs(values) do values[k] = core.scalar(v) end
+  return values
 end
 
 --- A function (params, ...) -> params, loss that replays the whole step,
---- gradient and update, as one plan. The rule must not look at values; h.t
---- and scheduled hyper-parameters are tensors inside.
+--- gradient and update, as one plan. The rule must not look at values; from
+--- the second step on h.t and scheduled hyper-parameters are tensors inside.
 function optimizer:compile(f)
   local own = private[self]
   if own.rule.step then
     fail("%s: a rule with its own step cannot be compiled", own.rule.name)
   end
   local grad = sd.value_and_grad(f)
-  local names = scheduled(own)
-  local jitted, made_for
-  local function whole_step(params, states, scalars, ...)
-    local traced = {}
-    for i, name in ipairs(names) do traced[name] = scalars[i] end
+  local list, names, jitted, made_for
+  local function whole_step(params, states, values, ...)
+    local now = {}
+    for i, schedule in ipairs(list) do now[schedule] = values[i] end
     local out = table.pack(grad(params, ...))
-    local list, paths = core.leaves(params)
-    check_params(own, list, paths)
+    local leaves, paths = core.leaves(params)
+    check_params(own, leaves, paths)
     local new, next_states = update_all(
-      own, list, (core.leaves(out[2], false)), states, paths, own.t + 1,
-      traced)
+      own, leaves, (core.leaves(out[2], false)), states, paths, values.t, now)
     return next_states, core.rebuild(params, new), out[1],
            table.unpack(out, 3, out.n)
   end
@@ -297,6 +328,7 @@ function optimizer:compile(f)
   local function build()
     made_for = {}
     for k, v in pairs(own.hyper) do made_for[k] = v end
+    list, names = schedules_of(own)
     jitted = core.jit(whole_step, f)
   end
   local function finish(states, ...)
@@ -309,19 +341,8 @@ function optimizer:compile(f)
   return function(params, ...)
     if not is_current() then build() end
     if not own.states then check_params(own, core.leaves(params)) end
-    local scalars, t = {}, own.t + 1
-    for i, name in ipairs(names) do
-      local v = t
-      if name ~= "t" then
-        v = value_of(own.hyper[name], t)
-        if type(v) ~= "number" then
-          fail("%s: the schedule of %s gave a %s, not a number",
-               own.rule.name, name, type(v))
-        end
-      end
-      scalars[i] = core.scalar(v)
-    end
-    return finish(jitted(params, own.states, scalars, ...))
+    local values = values_at(own, list, names, own.t + 1)
+    return finish(jitted(params, own.states, values, ...))
   end
 end
 

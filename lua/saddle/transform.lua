@@ -19,7 +19,9 @@ return function(sd, core)
   local function gather(args, which, what)
     local all, counts = {}, {}
     for k, i in ipairs(which) do
-      if i > args.n then fail("%s: there is no argument %d", what, i) end
+      if math.type(i) ~= "integer" or i < 1 or i > args.n then
+        fail("%s: there is no argument %s", what, tostring(i))
+      end
       local list = leaves(args[i], false)
       counts[k] = #list
       for _, x in ipairs(list) do all[#all + 1] = x end
@@ -38,6 +40,15 @@ return function(sd, core)
     end
     return new
   end
+
+  -- What a function gets of its tracers: handles of its own, so that an
+  -- assignment inside leaves the tracers what they are.
+  local function handles(list)
+    local own = {}
+    for i, x in ipairs(list) do own[i] = core.alias(x) end
+    return own
+  end
+  core.handles = handles
 
   local function zeros_for(grads, like)
     for i, x in ipairs(like) do
@@ -76,15 +87,18 @@ return function(sd, core)
 
   local function value_and_grad(f, argnums, what)
     callable(f, what)
-    local which, single = positions(argnums)
+    local given, single = positions(argnums)
     return function(...)
-      local args = pack(...)
+      local args, which = pack(...), {}
+      for k, i in ipairs(given) do
+        which[k] = type(i) == "number" and i < 0 and i + args.n + 1 or i
+      end
       local list, counts = gather(args, which, what)
       if #list == 0 then fail("%s: the argument holds no tensors", what) end
       check_float(list, what)
       local trace <close> = core.trace()
       local traced = core.tracers(trace, list)
-      local new = replace(args, which, counts, traced)
+      local new = replace(args, which, counts, handles(traced))
       local out = pack(f(unpack(new, 1, new.n)))
       core.leave(trace)
       check_scalar(out[1], what)
@@ -165,7 +179,7 @@ return function(sd, core)
     local _ <close> = setmetatable({}, {
       __close = function(_, e) if e then core.close(trace) end end })
     local traced = core.tracers(trace, list)
-    local new = replace(args, which, counts, traced)
+    local new = replace(args, which, counts, handles(traced))
     local y = pack(f(unpack(new, 1, new.n)))
     core.leave(trace)
     local ys = check_tree(y[1], "vjp")
@@ -210,7 +224,7 @@ return function(sd, core)
     end
     local trace <close> = core.trace()
     local traced = core.tracers(trace, list)
-    local new = replace(args, which, counts, traced)
+    local new = replace(args, which, counts, handles(traced))
     local y = pack(f(unpack(new, 1, new.n)))
     core.leave(trace)
     local ys = check_tree(y[1], "jvp")
@@ -277,7 +291,7 @@ return function(sd, core)
       end
       local trace <close> = core.trace("vmap")
       local traced = core.abstract(trace, list, zero)
-      local new = replace(args, which, counts, traced)
+      local new = replace(args, which, counts, handles(traced))
       local y = pack(f(unpack(new, 1, new.n)))
       core.leave(trace)
       for i = 1, y.n do
@@ -294,6 +308,45 @@ return function(sd, core)
     end
   end
 
+  -- f as a function of one vector, with the block of rows and columns for
+  -- each leaf of its results and arguments: JAX's trees of trees.
+  local function over_vectors(derivative, f, x, ...)
+    local rest = pack(...)
+    local flat, unravel = sd.tree.ravel(x)
+    local y
+    local D = derivative(function(v)
+      y = f(unravel(v), unpack(rest, 1, rest.n))
+      if type(y) ~= "table" then return y end
+      return (sd.tree.ravel(y))
+    end)(flat)
+    local function split(M, dim, like)
+      local at, parts = 1, {}
+      for i, l in ipairs((leaves(like, false))) do
+        parts[i] = M:narrow(dim, at, l:numel())
+        at = at + l:numel()
+      end
+      return parts
+    end
+    local function block(M, rows, columns)
+      local shape = { unpack(rows) }
+      for _, d in ipairs(columns) do shape[#shape + 1] = d end
+      return M:reshape(shape)
+    end
+    local inputs = leaves(x, false)
+    return function(out)
+      local outs, trees = leaves(out, false), {}
+      for i, M in ipairs(split(D:reshape(-1, flat:numel()), 1, out)) do
+        local parts = split(M, 2, x)
+        for j, l in ipairs(inputs) do
+          parts[j] = block(parts[j], outs[i].shape, l.shape)
+        end
+        trees[i] = rebuild(x, parts)
+      end
+      return core.is_tensor(out) and trees[1] or
+             rebuild(out, trees)
+    end, y
+  end
+
   local function basis(x)
     return sd.eye(x:numel(), { dtype = x.dtype }):reshape(x:numel(),
                                                           unpack(x.shape))
@@ -306,7 +359,8 @@ return function(sd, core)
     end
   end
 
-  --- The dense Jacobian of f at x, shaped {f's shape, x's shape}.
+  --- The dense Jacobian of f at x, shaped {f's shape, x's shape}; of trees,
+  --- for each leaf of the result a tree of such blocks in x's form.
   ---
   --- ```lua
   --- print(sd.jacobian(function(x) return x * x end)(sd.tensor{ 1, 2 }))
@@ -314,6 +368,10 @@ return function(sd, core)
   function sd.jacobian(f)
     callable(f, "jacobian")
     return function(x, ...)
+      if type(x) == "table" then
+        local form, y = over_vectors(sd.jacobian, f, x, ...)
+        return form(y)
+      end
       one_tensor(x, "jacobian")
       local rest = pack(...)
       local function call(p) return (f(p, unpack(rest, 1, rest.n))) end
@@ -339,7 +397,7 @@ return function(sd, core)
   end
 
   --- The dense Hessian of a one-element f at x, shaped {x's shape, x's
-  --- shape}.
+  --- shape}; of a tree, for each leaf a tree of such blocks.
   ---
   --- ```lua
   --- print(sd.hessian(function(x) return (x ^ 3):sum() end)(sd.tensor{ 1 }))
@@ -347,6 +405,9 @@ return function(sd, core)
   function sd.hessian(f)
     callable(f, "hessian")
     return function(x, ...)
+      if type(x) == "table" then
+        return over_vectors(sd.hessian, f, x, ...)(x)
+      end
       one_tensor(x, "hessian")
       local rest = pack(...)
       local g = sd.grad(f)
@@ -377,7 +438,7 @@ return function(sd, core)
       local keep = {}
       for k = 1, #list do keep[k] = false end
       local traced = core.abstract(trace, list, keep)
-      local new = replace(args, which, counts, traced)
+      local new = replace(args, which, counts, handles(traced))
       local y = f(unpack(new, 1, new.n))
       local ys = check_tree(y, "checkpoint")
       return rebuild(y, core.checkpoint(trace, traced, list, ys))

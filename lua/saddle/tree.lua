@@ -58,7 +58,9 @@ function tree.ravel(t)
   local n = 0
   for _, s in ipairs(sizes) do n = n + s end
   local function unravel(v)
-    if v.ndim ~= 1 or v:numel() ~= n then
+    if not core.is_tensor(v) then
+      fail("tree.unravel: expected a vector, not a %s", type(v))
+    elseif v.ndim ~= 1 or v:numel() ~= n then
       fail("tree.unravel: needs a vector of %d, not shape {%s}", n,
            table.concat(v.shape, ", "))
     end

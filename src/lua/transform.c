@@ -290,6 +290,55 @@ static int core_run(lua_State *L) {
   return 1;
 }
 
+/* The nodes that roots stand on, whatever they depend on. */
+static SdStatus ancestors(SdNode **roots, int n, SdNode ***all,
+                          size_t *count, size_t *room, SdError *err) {
+  unsigned epoch = sd_node_epoch();
+  SdStatus s = SD_OK;
+  for (size_t next = 0, k = 0; s == SD_OK && k <= *count; k++) {
+    SdNode *x = k ? (*all)[next++] : NULL;
+    int nin = x ? x->nin : n;
+    for (int i = 0; i < nin && s == SD_OK; i++) {
+      SdNode *in = x ? x->in[i] : roots[i];
+      if (in->epoch == epoch) continue;
+      in->epoch = epoch;
+      s = sd_memory_grow(all, room, *count + 1, sizeof **all, err);
+      if (s == SD_OK) (*all)[(*count)++] = in;
+    }
+  }
+  return s;
+}
+
+/* ancestors(list) -> the set of all that the tensors are computed from,
+** keyed by core.id */
+static int core_ancestors(lua_State *L) {
+  SdNode **all = NULL;
+  size_t count = 0, room = 0;
+  SdError err;
+  int n;
+  SdNode **roots = check_list(L, 1, &n);
+  lua_newtable(L);
+  SdStatus s = ancestors(roots, n, &all, &count, &room, &err);
+  for (size_t i = 0; i < count && s == SD_OK; i++) {
+    lua_pushboolean(L, 1);
+    lua_rawsetp(L, -2, all[i]);
+  }
+  sd_memory_free(all, room * sizeof *all);
+  if (s != SD_OK) return sd_lua_raise(L, &err);
+  return 1;
+}
+
+static int core_id(lua_State *L) {
+  lua_pushlightuserdata(L, sd_lua_check_tensor(L, 1, "id"));
+  return 1;
+}
+
+/* Whether a function is being traced. */
+static int core_is_tracing(lua_State *L) {
+  lua_pushboolean(L, sd_trace_current() != NULL);
+  return 1;
+}
+
 static int core_depends_on_trace(lua_State *L) {
   SdNode *n = sd_lua_check_tensor(L, 1, "is_traced");
   SdTrace *t = n->trace;
@@ -307,7 +356,9 @@ void sd_lua_open_transform(lua_State *L) {
       {"checkpoint", core_checkpoint},
       {"stop_gradient", core_stop_gradient},
       {"compile", core_compile},   {"run", core_run},
-      {"is_traced", core_depends_on_trace}, {NULL, NULL}};
+      {"is_traced", core_depends_on_trace},
+      {"is_tracing", core_is_tracing},
+      {"ancestors", core_ancestors}, {"id", core_id}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
   luaL_newmetatable(L, TRACE);
   lua_pushcfunction(L, trace_close);

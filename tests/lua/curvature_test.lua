@@ -110,6 +110,28 @@ is(function(p) return p[1] ^ 3 - 3 * p[1] * p[2] ^ 2 end, { 0, 0 },
 is(bowl, { 1, 1 }, "not critical", 0, "a slope")
 is(function(p) return 1e6 * (p[1] ^ 2 - p[2] ^ 2) end, { 0, 0 }, "saddle", 1,
    "a scaled saddle")
+is(function(p) return (1 - p[1]) ^ 2 + 100 * (p[2] - p[1] ^ 2) ^ 2 end,
+   { 0.9, 0.81 }, "not critical", 0, "the floor of a curved valley")
+is(function(p) return 1e4 * p[1] ^ 2 + p[2] ^ 2 end, { 0, 1 },
+   "not critical", 0, "a slope along the flat side of a valley")
+is(function(p) return 1e4 * p[1] ^ 2 - p[2] ^ 2 end, { 0, 1 },
+   "not critical", 1, "a slope down from a ridge")
+is(function(p) return ((p - 1000) ^ 2):sum() end, { 1000.5, 1000 },
+   "not critical", 0, "half a unit away, far from the origin")
+is(function(p) return p[1] + p[2] end, { 0, 0 }, "not critical", 0, "a plane")
+tap.is(sd.critical.classify(function(p) return p[1] ^ 2 + 1e-4 * p[2] ^ 2 end,
+                            sd.tensor { 0, 0 }).kind, "minimum",
+       "a shallow bowl in f32")
+local long = sd.randn(600, f64)
+local function sloped(p)
+  return (p * p * sd.linspace(1, 2, 600, f64)):sum() - p[1] * 1e-1
+end
+tap.is(sd.critical.classify(sloped, long * 0).kind, "not critical",
+       "many parameters, on a slope")
+local bottom = long * 0
+bottom[1] = 0.05
+tap.is(sd.critical.classify(sloped, bottom).kind, "minimum",
+       "many parameters, at the bottom")
 local c = kind(function(p) return p[1] ^ 2 - p[2] ^ 2 end, { 0, 0 })
 tap.near(math.abs(c.direction[2]:item()), 1, 1e-12,
          "the direction leads down")

@@ -207,6 +207,54 @@ for _ = 1, 3 do u = hoard:step(bowl, u) end
 tap.ok(kept[1][1]:item() and kept[3][1]:item(),
        "a script's rule may keep its old states elsewhere")
 
+-- ---- compiled steps are the same steps ------------------------------------
+
+local function two(q)
+  return (q.w * q.w):sum() + 3 * (q.bias * q.bias):sum()
+end
+local half_step = function(t) return 0.1 / t end
+for name, make in pairs {
+  ["a group's number over a schedule"] = function()
+    return optim.sgd { lr = half_step,
+                       groups = { { match = "bias$", lr = 0.01 } } }
+  end,
+  ["a group's schedule"] = function()
+    return optim.sgd { lr = 0.1, groups = {
+      { match = "bias$", lr = function(t) return 0.01 * t end } } }
+  end,
+  ["a momentum that starts at 0"] = function()
+    return optim.sgd { lr = 0.1, weight_decay = half_step,
+      momentum = function(t) return t < 3 and 0 or 0.9 end }
+  end,
+  ["a rule that treats the first step apart"] = function()
+    return optim.rule { defaults = { lr = 0.1 }, update = function(q, g, _, h)
+      if h.t == 1 then return q - 0.01 * g end
+      return q - h.lr * g
+    end } {}
+  end,
+  ["a state that is a number"] = function()
+    return optim.rule { init = function() return { k = 0 } end,
+      update = function(q, g, st)
+        st.k = st.k + 1
+        return q - 0.1 * st.k * g
+      end } {}
+  end,
+} do
+  local slow, quick = make(), make()
+  local step = quick:compile(two)
+  local f64 = { dtype = "f64" }
+  local v1 = { w = sd.ones(2, f64), bias = sd.ones(1, f64) }
+  local v2 = v1
+  for _ = 1, 5 do v1, v2 = slow:step(two, v1), step(v2) end
+  tap.near(v1.w[1]:item(), v2.w[1]:item(), 1e-14, name)
+  tap.near(v1.bias[1]:item(), v2.bias[1]:item(), 1e-14, name .. ", bias")
+end
+tap.throws(function()
+  optim.sgd {}:apply({ a = one, b = one }, { b = one, c = one })
+end, "gradient 'b'", "gradients of other parameters")
+tap.throws(function() optim.sgd {}:apply({ one }, { sd.ones(9) }) end,
+           "of shape", "a gradient of another shape")
+
 -- ---- dtypes and results ---------------------------------------------------------------
 
 local scalar = sd.tensor(1.0)

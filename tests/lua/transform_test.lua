@@ -509,8 +509,10 @@ bad(function() sd.vmap(product)(t { 1, 2 }, t { 1, 2, 3 }) end,
     "2 examples in one argument, 3", "vmap over unequal sizes")
 bad(function() sd.vmap(sd.sin)(3) end, "no argument to map over",
     "vmap over nothing")
-bad(function() sd.hessian(loss)(params) end, "expected one tensor",
-    "hessian of a tree")
+bad(function() sd.hessian(loss)(params) end, "expected a vector, not a table",
+    "a tree for a function of a vector")
+bad(function() sd.hessian(sd.sin)(3) end, "expected one tensor",
+    "hessian at a number")
 bad(function() sd.grad(function(x) return (x * "a"):sum() end)(t { 1 }) end,
     "cannot take tensor and string", "an error inside keeps its place")
 tap.throws(function()
@@ -526,4 +528,70 @@ end, "check_grad: order 1, forward: entry %d", "check_grad finds a wrong rule")
 bad(function() sd.check_grad(cube, t { 1 }, { oder = 2 }) end,
     "did you mean 'order'", "check_grad refuses unknown options")
 core.eval {}
+-- ---- functions that capture, and that assign ------------------------------
+
+do
+  local D = { dtype = "f64" }
+  local function T(t) return sd.tensor(t, D) end
+  local function same(x, y, name)
+    tap.ok((x - T(y)):abs():sum():item() < 1e-12, name)
+  end
+  same(sd.grad(function(p)
+    return sd.jit(function(x) return (x * p):sum() end)(T { 3 })
+  end)(T { 2 }), { 3 }, "grad through a jit that captured its argument")
+  same(sd.vmap(function(p)
+    return sd.jit(function() return (p * p):sum() end)()
+  end)(T { { 1 }, { 2 } }), { 1, 4 }, "vmap of the same")
+
+  local function change(w) w[1] = 5 return w end
+  local x = T { 2, 3 }
+  same(sd.grad(function(w) return (change(w) ^ 2):sum() end)(x), { 0, 6 },
+       "grad with respect to what came in, not what was assigned")
+  same(select(2, sd.jvp(change, { x }, { T { 1, 1 } })), { 0, 1 },
+       "jvp likewise")
+  same(sd.grad(function(w) return sd.checkpoint(change)(w):sum() end)(x),
+       { 0, 1 }, "checkpoint likewise")
+  same(sd.vmap(change)(T { { 2, 3 }, { 8, 9 } }), { { 5, 3 }, { 5, 9 } },
+       "vmap likewise")
+  same(sd.jit(change)(x), { 5, 3 }, "jit likewise")
+  same(x, { 2, 3 }, "the caller's tensor is untouched")
+
+  local deep = { a = { b = { c = { d = { e = T { 1 } } } } } }
+  local class = setmetatable({}, { __index = { w = T { 1 } } })
+  local bystander = { T { 7 } }
+  local reads = sd.jit(function(z)
+    return z * deep.a.b.c.d.e * class.w, #bystander
+  end)
+  same(reads(T { 2 }), { 2 }, "captures far away are constants")
+  bystander[1] = T { 8 }
+  same(reads(T { 2 }), { 2 }, "what the function does not read may change")
+  deep.a.b.c.d.e = T { 3 }
+  tap.throws(function() reads(T { 2 }) end, "deep%.a%.b%.c%.d%.e",
+             "a capture deep in tables")
+  local inherits = sd.jit(function(z) return z * class.w end)
+  inherits(T { 2 })
+  getmetatable(class).__index.w = T { 3 }
+  tap.throws(function() inherits(T { 2 }) end, "class%.w",
+             "a capture behind a metatable")
+  rawset(_G, "scale", T { 1 })
+  local global = sd.jit(load "local z = ... return z * scale")
+  global(T { 2 })
+  rawset(_G, "scale", T { 2 })
+  tap.throws(function() global(T { 2 }) end, "_G%.scale", "a global capture")
+  rawset(_G, "scale", nil)
+
+  local H = sd.hessian(function(p) return (p.a * p.a):sum() * p.b end)(
+    { a = T { 1, 2 }, b = T(3) })
+  same(H.a.a, { { 6, 0 }, { 0, 6 } }, "the Hessian of a tree, by blocks")
+  same(H.a.b, { 2, 4 }, "and its mixed block")
+  local J = sd.jacobian(function(p) return { u = p.a * p.b, v = p.b } end)(
+    { a = T { 1, 2 }, b = T(3) })
+  same(J.u.a, { { 3, 0 }, { 0, 3 } }, "the Jacobian of a tree")
+  same(J.v.a, { 0, 0 }, "a block of zeros")
+  same(sd.grad(function(_, b) return b * b end, -1)(T(1), T(3)), 6,
+       "arguments count from the end too")
+  local still = sd.stop_gradient { a = T { 1 }, b = { T { 2 } } }
+  same(still.b[1], { 2 }, "stop_gradient of a tree")
+end
+
 tap.done()

@@ -21,9 +21,14 @@ return function(optim)
                       sd.eq(h.t, 1):to "f64"
         keep = keep + h.dampening * first
       end
-      s.v = h.momentum * s.v + keep * g
-      if h.nesterov then return p - h.lr * (g + h.momentum * s.v) end
-      return p - h.lr * s.v
+      local v = h.momentum * s.v + keep * g
+      local step = h.nesterov and g + h.momentum * v or v
+      if sd.is_tensor(h.momentum) then -- a schedule, which may come to 0
+        local off = h.momentum:eq(0)
+        v, step = sd.where(off, s.v, v), sd.where(off, g, step)
+      end
+      s.v = v
+      return p - h.lr * step
     end,
   }
 end
