@@ -51,15 +51,17 @@ function point:__tostring()
   end
   local negative = ("%d%s negative, lowest %.3g"):format(
     self.index, self.exact and "" or " or more", self.eigenvalues[1])
-  return ("%s: loss %.4g, |gradient| %.2g, eigenvalues %s ... (%s)"):format(
-    self.kind, self.loss, self.gradient_norm, table.concat(w, " "), negative)
+  return ("%s: loss %.4g, |gradient| %.2g, a Newton step could gain %.2g\n" ..
+          "eigenvalues %s ... (%s)"):format(
+    self.kind, self.loss, self.gradient_norm, self.gain,
+    table.concat(w, " "), negative)
 end
 
 --- What kind of critical point params is:
 --- { kind, index, gradient_norm, eigenvalues (ascending), direction, exact,
---- loss }. Scale-free: an eigenvalue counts as zero within zero times
+--- loss, gain }. Scale-free: an eigenvalue counts as zero within zero times
 --- max|lambda|, and the point as critical when what a Newton step could
---- still gain, g' |H|^-1 g / 2, is within tol^2 of what the steepest
+--- still gain, gain = g' |H|^-1 g / 2, is within tol^2 of what the steepest
 --- curvature makes of a step of the size of params (at least 1),
 --- max|lambda| size^2. Beyond 500 parameters only the k
 --- eigenvalues at each end are found (exact = false), and index counts the
@@ -78,9 +80,9 @@ function critical.classify(f, params, o)
   local low, high = w[1], w[#w]
   local most = math.max(math.abs(low), math.abs(high))
   local zero = (o.zero or (H.dtype == "f32" and 1e-5 or 1e-8)) * most
-  local here = gnorm == 0
+  local gain, here = gnorm == 0 and 0 or math.huge, gnorm == 0
   if gnorm > 0 and most > 0 then
-    local gain = decrement(H, (sd.tree.ravel(g)), all, vectors, zero)
+    gain = decrement(H, (sd.tree.ravel(g)), all, vectors, zero)
     here = gain <= ((o.tol or 1e-4) * math.max(size, 1)) ^ 2 * most
   end
   local index = 0
@@ -89,7 +91,7 @@ function critical.classify(f, params, o)
   if kind == "maximum" and index < #w then kind = "degenerate" end
   return setmetatable({
            kind = kind, index = index, gradient_norm = gnorm,
-           eigenvalues = w, exact = exact, loss = loss:item(),
+           eigenvalues = w, exact = exact, loss = loss:item(), gain = gain,
            direction = low < -zero and H.unravel(v:to(H.dtype)) or nil,
          }, point)
 end

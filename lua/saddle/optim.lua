@@ -189,12 +189,16 @@ end
 
 -- Takes over the next state. The last one's memory can serve the next step
 -- at once, unless somebody else may hold it: a rule of a script, or whoever
--- called opt:state().
-local function advance(own, states)
+-- called opt:state(). fresh: no tensor of the last state is in the next.
+local function advance(own, states, fresh)
   local old = own.states
   own.states, own.t = states, own.t + 1
-  if own.shown == old or not (own.rule.tidy or own.compiled) then return end
-  drop(core.leaves(old, false), core.leaves(states, false))
+  if own.shown == old then return end
+  if fresh then
+    core.release(old)
+  elseif own.rule.tidy then
+    drop(core.leaves(old, false), core.leaves(states, false))
+  end
 end
 
 --- New parameters from gradients in the same form.
@@ -332,9 +336,7 @@ function optimizer:compile(f)
     jitted = core.jit(whole_step, f)
   end
   local function finish(states, ...)
-    own.compiled = true
-    advance(own, states)
-    own.compiled = false
+    advance(own, states, true)
     return ...
   end
   build()
