@@ -12,21 +12,6 @@ enum { MAX_DEPTH = 100 };
 
 /* ---- sorted keys -------------------------------------------------------- */
 
-/* Whether the table at i is a plain list 1 .. n; pushes nothing. */
-static int is_list(lua_State *L, int i, lua_Integer *n) {
-  *n = (lua_Integer)lua_rawlen(L, i);
-  lua_Integer count = 0;
-  lua_pushnil(L);
-  while (lua_next(L, i)) {
-    lua_pop(L, 1);
-    if (++count > *n || !lua_isinteger(L, -1)) {
-      lua_pop(L, 1);
-      return 0;
-    }
-  }
-  return count == *n;
-}
-
 static int key_less(lua_State *L, int a, int b) {
   int ta = lua_type(L, a), tb = lua_type(L, b);
   if (ta != tb) return ta == LUA_TNUMBER;
@@ -59,6 +44,63 @@ static lua_Integer push_keys(lua_State *L, int i) {
     lua_rawseti(L, keys, at);
   }
   return n;
+}
+
+/*
+** The keys of a table in order.  Plain lists and tables of a few names, which
+** trees of parameters are made of, need no memory for it.
+*/
+enum { FEW = 12 };
+typedef struct Keys {
+  enum { LIST, NAMES, SORTED } kind;
+  lua_Integer n;
+  int place; /* of the table of sorted keys, else of a nil */
+  const char *names[FEW];
+} Keys;
+
+static void sort_names(Keys *k) {
+  for (int i = 1; i < (int)k->n; i++) {
+    const char *name = k->names[i];
+    int at = i;
+    for (; at > 0 && strcmp(k->names[at - 1], name) > 0; at--)
+      k->names[at] = k->names[at - 1];
+    k->names[at] = name;
+  }
+}
+
+/* Notes the key on the top if it is a name without zeros. */
+static int add_name(lua_State *L, Keys *k, int count) {
+  size_t length;
+  if (lua_type(L, -1) != LUA_TSTRING || count >= FEW) return 0;
+  const char *name = lua_tolstring(L, -1, &length);
+  k->names[count] = name;
+  return strlen(name) == length;
+}
+
+/* Pushes one value, for keys_push to look at. */
+static void keys_open(lua_State *L, int i, Keys *k) {
+  int count = 0, integers = 0, names = 0;
+  luaL_checkstack(L, 10, "tree");
+  lua_pushnil(L);
+  while (lua_next(L, i)) {
+    lua_pop(L, 1);
+    integers += lua_isinteger(L, -1);
+    names += add_name(L, k, count++);
+  }
+  k->n = count;
+  k->kind = integers == count && (lua_Integer)lua_rawlen(L, i) == count
+                ? LIST : names == count ? NAMES : SORTED;
+  if (k->kind == NAMES) sort_names(k);
+  if (k->kind == SORTED) k->n = push_keys(L, i);
+  else lua_pushnil(L);
+  k->place = lua_gettop(L);
+}
+
+/* Pushes the j-th key. */
+static void keys_push(lua_State *L, const Keys *k, lua_Integer j) {
+  if (k->kind == LIST) lua_pushinteger(L, j);
+  else if (k->kind == NAMES) lua_pushstring(L, k->names[j - 1]);
+  else lua_rawgeti(L, k->place, j);
 }
 
 /* ---- leaves ------------------------------------------------------------- */
@@ -99,7 +141,6 @@ static void collect_child(Walk *w, int i, int k, const char *path) {
 
 static void collect(Walk *w, int i, const char *path) {
   lua_State *L = w->L;
-  lua_Integer n;
   if (sd_lua_tensor(L, i)) {
     add_leaf(w, i, path);
     return;
@@ -108,23 +149,14 @@ static void collect(Walk *w, int i, const char *path) {
   if (++w->depth > MAX_DEPTH)
     sd_lua_fail(L, "tree: nested deeper than %d tables (a cycle?)",
                 MAX_DEPTH);
-  luaL_checkstack(L, 10, "tree");
-  if (is_list(L, i, &n)) {
-    for (lua_Integer k = 1; k <= n; k++) {
-      lua_pushinteger(L, k);
-      collect_child(w, i, lua_gettop(L), path);
-      lua_pop(L, 1);
-    }
-  } else {
-    n = push_keys(L, i);
-    int keys = lua_gettop(L);
-    for (lua_Integer k = 1; k <= n; k++) {
-      lua_rawgeti(L, keys, k);
-      collect_child(w, i, lua_gettop(L), path);
-      lua_pop(L, 1);
-    }
+  Keys k;
+  keys_open(L, i, &k);
+  for (lua_Integer j = 1; j <= k.n; j++) {
+    keys_push(L, &k, j);
+    collect_child(w, i, lua_gettop(L), path);
     lua_pop(L, 1);
   }
+  lua_pop(L, 1);
   w->depth--;
 }
 
@@ -143,7 +175,7 @@ static int core_leaves(lua_State *L) {
 
 static void rebuild(lua_State *L, int i, int list, lua_Integer *next,
                     int depth) {
-  lua_Integer n;
+  Keys keys;
   if (sd_lua_tensor(L, i)) {
     lua_rawgeti(L, list, ++*next);
     return;
@@ -157,12 +189,10 @@ static void rebuild(lua_State *L, int i, int list, lua_Integer *next,
                 MAX_DEPTH);
   luaL_checkstack(L, 12, "tree");
   lua_newtable(L);
-  int made = lua_gettop(L), list_like = is_list(L, i, &n);
-  if (!list_like) n = push_keys(L, i);
-  int keys = lua_gettop(L);
-  for (lua_Integer k = 1; k <= n; k++) {
-    if (list_like) lua_pushinteger(L, k);
-    else lua_rawgeti(L, keys, k);
+  int made = lua_gettop(L);
+  keys_open(L, i, &keys);
+  for (lua_Integer j = 1; j <= keys.n; j++) {
+    keys_push(L, &keys, j);
     int key = lua_gettop(L);
     lua_pushvalue(L, key);
     lua_rawget(L, i);
@@ -170,7 +200,7 @@ static void rebuild(lua_State *L, int i, int list, lua_Integer *next,
     lua_pushvalue(L, key);
     lua_insert(L, -2);
     lua_rawset(L, made);
-    lua_settop(L, keys);
+    lua_settop(L, keys.place);
   }
   lua_settop(L, made);
 }
@@ -272,25 +302,18 @@ static void sign_child(Signature *s, int i) {
 
 static void sign_table(Signature *s, int i) {
   lua_State *L = s->L;
-  lua_Integer n;
+  Keys keys;
   if (++s->depth > MAX_DEPTH)
     sd_lua_fail(L, "tree: nested deeper than %d tables (a cycle?)",
                 MAX_DEPTH);
-  luaL_checkstack(L, 10, "tree");
-  int list_like = is_list(L, i, &n);
-  write_tag(s, list_like ? '[' : '{');
-  if (!list_like) n = push_keys(L, i);
-  int keys = lua_gettop(L);
-  for (lua_Integer k = 1; k <= n; k++) {
-    if (list_like) {
-      lua_pushinteger(L, k);
-    } else {
-      lua_rawgeti(L, keys, k);
-      sign_other(s, lua_gettop(L));
-    }
+  keys_open(L, i, &keys);
+  write_tag(s, keys.kind == LIST ? '[' : '{');
+  for (lua_Integer j = 1; j <= keys.n; j++) {
+    keys_push(L, &keys, j);
+    if (keys.kind != LIST) sign_other(s, lua_gettop(L));
     sign_child(s, i);
   }
-  if (!list_like) lua_pop(L, 1);
+  lua_pop(L, 1);
   write_tag(s, ']');
   s->depth--;
 }
