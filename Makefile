@@ -17,6 +17,10 @@ WARN     = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wpointer-arith \
 OMP      = $(shell printf '\#include <omp.h>' | $(CC) -fopenmp -xc -E - \
            >/dev/null 2>&1 && echo -fopenmp)
 
+# Commands are shown short; V=1 shows them whole.
+Q        = $(if $(V),,@)
+say      = $(if $(V),@:,@printf '  %-5s %s\n')
+
 # ---- where the libraries are -------------------------------------------
 MULTI    := $(shell $(CC) -print-multiarch 2>/dev/null)
 LUA_CFLAGS  := $(shell pkg-config --cflags lua5.4 2>/dev/null || \
@@ -69,22 +73,27 @@ HOST_OBJ = $(call obj,$(HOST_SRC))
 all: $(BUILD)/saddle $(BUILD)/libsaddle.a $(BUILD)/saddle.so
 
 $(BUILD)/saddle: $(HOST_OBJ) $(LUA_OBJ) $(CORE_OBJ)
-	$(CC) $(LDFLAGS) -Wl,-E -o $@ $^ $(LUA_LIBS) $(LIBS)
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS) -Wl,-E -o $@ $^ $(LUA_LIBS) $(LIBS)
 
 $(BUILD)/libsaddle.a: $(CORE_OBJ)
-	rm -f $@ && ar rcs $@ $^
+	$(say) AR $@
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/saddle.so: $(LUA_OBJ) $(CORE_OBJ)
-	$(CC) $(LDFLAGS) -shared -Wl,-z,nodelete -o $@ $^ $(LIBS)
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-z,nodelete -o $@ $^ $(LIBS)
 
 $(BUILD)/obj/kernels/%.o: src/kernels/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(VECTOR) -MMD -MP -c -o $@ $<
+	$(say) CC $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(VECTOR) -MMD -MP -c -o $@ $<
 
 define typed
 $(BUILD)/obj/kernels/%.$(1).o: src/kernels/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(VECTOR) \
+	$$(say) CC "$$< ($(1))"
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(VECTOR) \
 	  $$(if $$(findstring every,$$<),-ffp-contract=off) -Dreal=$$(TYPE_$(1)) \
 	  -DREAL_$(1) -DREAL_NAME=$(1) -MMD -MP -c -o $$@ $$<
 endef
@@ -92,16 +101,18 @@ $(foreach t,$(DTYPES),$(eval $(call typed,$(t))))
 
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(say) CC $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # The Lua library, as a C table of names and sources.
 $(BUILD)/gen/library.c: src/lua/embed.lua $(LUA_LIB)
 	@mkdir -p $(@D)
-	lua5.4 src/lua/embed.lua $@ $(LUA_LIB)
+	$(say) EMBED $@
+	$(Q)lua5.4 src/lua/embed.lua $@ $(LUA_LIB)
 
 $(BUILD)/obj/library.o: $(BUILD)/gen/library.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # ---- the jobs ------------------------------------------------------------
 deps:
@@ -120,14 +131,15 @@ PROVE     = SADDLE=$(BUILD)/saddle SADDLE_BUILD=$(BUILD) \
 
 $(BUILD)/tests/%: tests/c/%.c tests/c/tap.h $(BUILD)/libsaddle.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/c $(CFLAGS) -o $@ $< $(BUILD)/libsaddle.a \
+	$(say) CC $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests/c $(CFLAGS) -o $@ $< $(BUILD)/libsaddle.a \
 	  $(LDFLAGS) $(LIBS)
 
 test: deps
 	@$(MAKE) --no-print-directory run-tests
 
 run-tests: all $(C_TESTS)
-	$(PROVE) $(C_TESTS) $(T_TESTS) $(LUA_TESTS)
+	@$(PROVE) $(C_TESTS) $(T_TESTS) $(LUA_TESTS)
 
 # The same under the sanitizers, then the scripts with a collector that runs
 # at every step.
@@ -136,14 +148,14 @@ ASAN = BUILD=build/asan OPT="-O1 -g" \
        -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 
 check: deps
-	ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=tests/lsan.txt \
+	@ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=tests/lsan.txt \
 	  SADDLE_SLOW=1 $(MAKE) --no-print-directory $(ASAN) run-tests
 	@$(MAKE) --no-print-directory all
-	SADDLE_GC=aggressive $(PROVE) $(LUA_TESTS)
+	@SADDLE_GC=aggressive $(PROVE) $(LUA_TESTS)
 
 $(BUILD)/bench_limits: tests/bench/limits.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -O3 $(ARCH) -fno-math-errno -fno-trapping-math $(OMP) -o $@ $< $(BLAS_LIBS) -lm
+	$(Q)$(CC) $(CPPFLAGS) -O3 $(ARCH) -fno-math-errno -fno-trapping-math $(OMP) -o $@ $< $(BLAS_LIBS) -lm
 
 bench: all $(BUILD)/bench_limits
 	$(BUILD)/saddle tests/bench/run.lua $(BENCH)
