@@ -12,11 +12,24 @@
 
 /* ---- handles ------------------------------------------------------------ */
 
+/* The metatable's key in the registry: found faster than by its name. */
+static const char metatable;
+
 SdNode **sd_lua_push_handle(lua_State *L) {
   SdNode **h = lua_newuserdatauv(L, sizeof *h, 0);
   *h = NULL;
-  luaL_setmetatable(L, SD_TENSOR);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable);
+  lua_setmetatable(L, -2);
   return h;
+}
+
+static SdNode **handle(lua_State *L, int i) {
+  SdNode **h = lua_touserdata(L, i);
+  if (!h || !lua_getmetatable(L, i)) return NULL;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable);
+  int same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same ? h : NULL;
 }
 
 void sd_lua_fill(SdNode **handle, SdNode *n) {
@@ -26,7 +39,7 @@ void sd_lua_fill(SdNode **handle, SdNode *n) {
 }
 
 SdNode *sd_lua_tensor(lua_State *L, int i) {
-  SdNode **h = luaL_testudata(L, i, SD_TENSOR);
+  SdNode **h = handle(L, i);
   return h ? *h : NULL;
 }
 
@@ -508,6 +521,8 @@ static const luaL_Reg core[] = {
 void sd_lua_open_tensor(lua_State *L) {
   luaL_setfuncs(L, core, 0);
   luaL_newmetatable(L, SD_TENSOR);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &metatable);
   luaL_newlib(L, methods);
   lua_pushvalue(L, -1);
   lua_setfield(L, -4, "methods");

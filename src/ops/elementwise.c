@@ -79,11 +79,13 @@ static SdNode *unexpanded(SdNode *const *in, int nin, int i,
 SdNode *sd_elementwise(SdBuilder *b, const SdOp *op, SdNode *const *in,
                        int nin) {
   SdNode *x[3];
-  SdShape shape = {.ndim = 0};
+  SdShape shape;
   for (int i = 0; i < nin; i++)
     if (!in[i]) return NULL;
-  for (int i = 0; i < nin; i++)
-    if (sd_shape_broadcast(&shape, &in[i]->shape, &shape, op->name,
+  shape = in[0]->shape;
+  for (int i = 1; i < nin; i++)
+    if (!sd_shape_equal(&shape, &in[i]->shape) &&
+        sd_shape_broadcast(&shape, &in[i]->shape, &shape, op->name,
                            &b->error) != SD_OK)
       return NULL;
   SdDtype d = promote(op, in, nin);
