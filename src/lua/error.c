@@ -2,6 +2,7 @@
 #include "base/interrupt.h"
 #include "lua/binding.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int is_library(const lua_Debug *ar) {
@@ -31,12 +32,10 @@ int sd_lua_raise(lua_State *L, const SdError *err) {
 }
 
 int sd_lua_fail(lua_State *L, const char *format, ...) {
+  SdError err = {.code = SD_EARGUMENT};
   va_list args;
-  luaL_checkstack(L, 4, "error");
-  push_where(L);
   va_start(args, format);
-  lua_pushvfstring(L, format, args);
+  vsnprintf(err.message, sizeof err.message, format, args);
   va_end(args);
-  lua_concat(L, 2);
-  return lua_error(L);
+  return sd_lua_raise(L, &err);
 }

@@ -528,4 +528,57 @@ bad(function()
 end, "eigh: ", "eigh of NaN")
 bad(function() return (m:to()) end, "cast: dtype: expected", "to of nothing")
 bad(function() return (sd.eye(-1)) end, "eye: ", "eye of a negative size")
+-- ---- several values for one place, masks, diagonals ------------------------
+
+do
+  local i64, D = { dtype = "i64" }, { dtype = "f64" }
+  local function I(t) return sd.tensor(t, i64) end
+  local y = sd.zeros(4)
+  y[I { 1, -4, 2 }] = sd.tensor { 5, 7, 8 }
+  tap.is(y:totable(), { 7, 8, 0, 0 }, "the last of several values stays")
+  y = sd.zeros(3, 2)
+  y[I { { 1, 2 }, { 1, 3 } }] = sd.arange(1, 8):reshape(2, 2, 2)
+  tap.is(y:totable(), { { 5, 6 }, { 3, 4 }, { 7, 8 } }, "whole rows likewise")
+  y = sd.zeros(2, i64)
+  y[I { 1 }] = (1 << 60) + 1
+  tap.is(y[1]:item(), (1 << 60) + 1, "long integers are kept exactly")
+  tap.is(sd.grad(function(v)
+    local z = sd.zeros(4, D)
+    z[I { 1, 1, 2 }] = v
+    return (z * sd.tensor({ 1, 2, 3, 4 }, D)):sum()
+  end)(sd.ones(3, D)):totable(), { 0, 1, 2 }, "what was overwritten has no slope")
+  tap.throws(function() return sd.tensor { 10, 20 }[sd.tensor { 1.9 }] end,
+             "index tensor of f32", "an index of floats")
+  local x = sd.tensor { { 1, 2 }, { 3, 4 } }
+  tap.is(x[{ 2.0, 1 }]:item(), 3.0, "whole floats are indices")
+  tap.throws(function() return x[math.maxinteger] end, "9223372036854775807",
+             "a very large index")
+  y = sd.arange(1, 4)
+  y[y:gt(2)] = sd.tensor { 7, 8 }
+  tap.is(y:totable(), { 1, 2, 7, 8 }, "a mask takes a value for each place")
+  local hole = sd.tensor({ { 1, 0 / 0 }, { 1 / 0, 2 } }, D)
+  tap.is(hole:diag():totable(), { 1, 2 }, "diag sees the diagonal alone")
+  tap.is(sd.einsum("ii->i", hole):totable(), { 1, 2 }, "einsum likewise")
+  tap.is(sd.einsum("iji->j", sd.arange(1, 12):reshape(2, 3, 2)):totable(),
+         { 9, 13, 17 }, "a repeated letter apart")
+  tap.is(sd.tensor { true, false }:diag():totable(),
+         { { true, false }, { false, false } }, "diag of bool")
+  tap.is(I { 1, 2 }:scatter(1, I { 1 }, 16777217):totable(), { 16777217, 2 },
+         "scatter keeps integers")
+  tap.is(sd.zeros(3):scatter(1, I { 2, 2 }, sd.tensor { 4, 9 }):totable(),
+         { 0, 9, 0 }, "scatter: the last stays")
+  local u8 = sd.tensor({ 200, 100 }, { dtype = "u8" })
+  tap.is(u8:prod():item(), 20000, "products of narrow integers are wide")
+  tap.is(u8:cumsum(1):totable(), { 200, 300 }, "running sums too")
+  tap.is(#sd.randn(2, 3, 2):argmax { keepdim = true }.shape, 3,
+         "argmax of all keeps its dims")
+  tap.is(sd.grad(function(z) return z:norm(3) end)(sd.zeros(2, D)):totable(),
+         { 0, 0 }, "the slope of a norm at 0")
+  tap.throws(function()
+    sd.grad(function(z) return z:unique():sum() end)(sd.ones(2, D))
+  end, "unique: has no derivative", "unique inside grad")
+  tap.is(sd.tensor { -3, 0, 3 }:clamp { min = -1 }:totable(), { -1, 0, 3 },
+         "clamp with named ends")
+end
+
 tap.done()
