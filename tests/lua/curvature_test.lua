@@ -144,4 +144,10 @@ local _, got = pcall(function()
     :eigs { k = 1 }
 end)
 tap.ok(rawequal(got, thrown), "an error in a product comes out as it was")
+
+-- ---- eigenvalues of a large matrix ---------------------------------------------
+
+-- LAPACK's workspace has more entries than an f32 can count.
+local values = sd.linalg.eigh(sd.eye(2900))
+tap.is(values:sum():item(), 2900, "eigh of a large f32 matrix")
 tap.done()
