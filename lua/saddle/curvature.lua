@@ -3,12 +3,14 @@
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local module = require "saddle.module"
 local sd = require "saddle.init"
 
 local curvature = {}
 
 local operator = {}
-operator.__index = operator
+operator.__index = module.fields("an operator", operator, {
+  unravel = true, raw = true, many = true })
 
 local function is_operator(x) return getmetatable(x) == operator end
 
@@ -137,8 +139,9 @@ end
 
 --- k eigenpairs by thick-restart Lanczos: { values, vectors (columns),
 --- residuals |A v - lambda v|, iterations, converged }.
----@param o? table k (5), which "largest" | "smallest" | "magnitude" |
----  "both", tol, max_iter, seed, start, verify (look again for copies)
+---@param o? table k (5, or n if less), which "largest" | "smallest" |
+---  "magnitude" | "both", tol, max_iter, seed, start, verify (look again for
+---  copies)
 function operator:eigs(o)
   o = sd.check_options(o, { "k:N", "which:S", "tol:F", "max_iter:N", "seed:I",
                             "start:X", "verify:B" }, "eigs")
@@ -147,10 +150,10 @@ function operator:eigs(o)
          "eigs: which")
   local start = c.start and check_vector(self, c.start, "eigs")
   c.start = nil
-  if c.verify == nil then c.verify = (c.k or 5) > 1 and 1 or 0 end
-  if self.n < (c.k or 5) then
-    fail("eigs: %d eigenvalues of an operator on %d elements", c.k or 5,
-         self.n)
+  c.k = c.k or math.min(5, self.n)
+  if c.verify == nil then c.verify = c.k > 1 and 1 or 0 end
+  if self.n < c.k then
+    fail("eigs: %d eigenvalues of an operator on %d elements", c.k, self.n)
   end
   local e = core.eigs(self.n, self.dtype, self.product, start, c)
   e.converged = e.converged == e.values:numel()
@@ -211,7 +214,7 @@ function operator:trace(o)
 end
 
 local density = {}
-density.__index = density
+density.__index = module.fields("a density", density)
 
 --- Draws the density (log scale) to a .png, .svg or .pdf.
 function density:plot(path, o)
@@ -275,4 +278,4 @@ function curvature.sharpness(f, params, ...)
   return e.values:item()
 end
 
-return curvature
+return module.strict("sd.curvature", curvature)

@@ -1,7 +1,7 @@
 -- Data sets: tables { x =, y =, classes = } whose tensors have one row (of
 -- the first dim) for each example. Class labels count from 1.
 
-return {
+return require "saddle.module".strict("sd.data", {
   digits = require "saddle.data.digits",
   spirals = require "saddle.data.points".spirals,
   moons = require "saddle.data.points".moons,
@@ -19,4 +19,4 @@ return {
   split = require "saddle.data.sets".split,
   normalize = require "saddle.data.sets".normalize,
   batches = require "saddle.data.sets".batches,
-}
+})

@@ -26,16 +26,46 @@ function forms.npy.load(path) return core.read_npy(path) end
 
 -- ---- .npz ----------------------------------------------------------------
 
+-- An archive holds arrays only. The name of a string ends in ":text", its
+-- array being the bytes as u8 {n}; that of an empty table ends in ":table",
+-- its array being u8 {0}. Loading takes them back. Other arrays of such names
+-- stay what they are.
+local function is_marked(name)
+  return name:find ":text$" or name:find ":table$"
+end
+
+local function bytes_of(text)
+  if text == "" then return sd.zeros(0, { dtype = "u8" }) end
+  local bytes = {}
+  for i = 1, #text do bytes[i] = text:byte(i) end
+  return sd.tensor(bytes, { dtype = "u8" })
+end
+
+local function text_of(x)
+  local bytes = x:totable()
+  for i, byte in ipairs(bytes) do bytes[i] = string.char(byte) end
+  return table.concat(bytes)
+end
+
+-- The name and the value that a member stands for.
+local function restored(name, x)
+  local plain, kind = name:match "^(.*[^.]):(%l+)$"
+  if not plain or x.dtype ~= "u8" or x.ndim ~= 1 then return name, x end
+  if kind == "text" then return plain, text_of(x) end
+  if kind == "table" and x:numel() == 0 then return plain, {} end
+  return name, x
+end
+
 -- A key as a part of a name such as "1.weight", from which it comes back.
 local function name_of(key, path)
   if math.type(key) == "integer" then return tostring(key) end
   if type(key) == "string" and key ~= "" and not key:find "[.%z]" and
-     not key:find "^-?%d+$" then
+     not key:find "^-?%d+$" and not is_marked(key) then
     return key
   end
   fail("save: '%s' cannot name the key %s '%s' (keys are whole numbers, or "
-    .. "strings without dots that are no numbers)", path, type(key),
-    tostring(key))
+    .. "strings without dots that are no numbers and do not end in :text or "
+    .. ":table)", path, type(key), tostring(key))
 end
 
 -- Numbers and booleans are tensors without dims in an archive.
@@ -55,8 +85,12 @@ local function add_members(tree, prefix, path, list, depth)
   end
   for key, value in pairs(tree) do
     local name = prefix .. name_of(key, path)
-    if type(value) == "table" then
+    if type(value) == "table" and next(value) ~= nil then
       add_members(value, name .. ".", path, list, depth + 1)
+    elseif type(value) == "table" then
+      list[#list + 1] = { name = name .. ":table", tensor = bytes_of "" }
+    elseif type(value) == "string" then
+      list[#list + 1] = { name = name .. ":text", tensor = bytes_of(value) }
     else
       local x = as_tensor(value) or
         fail("save: '%s' cannot hold %s, a %s", path, name, type(value))
@@ -96,7 +130,7 @@ local function key_of(name)
   return name:find "^-?%d+$" and math.tointeger(name) or name
 end
 
-local function place(tree, name, tensor, path)
+local function place(tree, name, value, path)
   local parent, key = tree, nil
   for part in name:gmatch "[^.]+" do
     if key ~= nil then
@@ -112,7 +146,7 @@ local function place(tree, name, tensor, path)
   if key == nil or parent[key] ~= nil then
     fail("load: '%s' has a second thing called '%s'", path, name)
   end
-  parent[key] = tensor
+  parent[key] = value
 end
 
 function forms.npz.load(path)
@@ -120,7 +154,10 @@ function forms.npz.load(path)
   local members = core.read_npz(path)
   for name in pairs(members) do names[#names + 1] = name end
   table.sort(names)
-  for _, name in ipairs(names) do place(tree, name, members[name], path) end
+  for _, name in ipairs(names) do
+    local plain, value = restored(name, members[name])
+    place(tree, plain, value, path)
+  end
   return tree
 end
 
@@ -222,9 +259,10 @@ end
 local files = {}
 
 --- Writes a tree of tensors. `.npy` holds one tensor; `.npz` a tree, with
---- names such as "1.weight" (tables without tensors are left out, numbers
---- and booleans become tensors without dims); `.json` any tree, tensors as
---- nested lists; `.csv` a vector or a matrix, under a header if one is given.
+--- names such as "1.weight" (numbers and booleans become tensors without
+--- dims; strings and empty tables come back as they are); `.json` any tree,
+--- tensors as nested lists; `.csv` a vector or a matrix, under a header if one
+--- is given.
 ---
 --- ```lua
 --- sd.save("net.npz", { { weight = sd.randn(3, 2), bias = sd.zeros(3) } })

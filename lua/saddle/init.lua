@@ -56,6 +56,8 @@ for name, f in pairs(core.ops) do
   end
 end
 
+require "saddle.module".strict("sd.linalg", sd.linalg)
+
 sd.tensor, sd.generator, sd.seed = core.tensor, core.generator, core.seed
 sd.default_dtype, sd.deterministic = core.default_dtype, core.deterministic
 sd.threads, sd.memory, sd.clock = core.threads, core.memory, core.clock

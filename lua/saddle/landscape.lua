@@ -3,6 +3,7 @@
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local module = require "saddle.module"
 local sd = require "saddle.init"
 
 local landscape = {}
@@ -80,8 +81,20 @@ local function axis(spec, name, n)
   return sd.linspace(from, to, count, { dtype = "f64" }):totable()
 end
 
+-- A result of f as a number.
+local function number(v, what)
+  if type(v) == "number" then return v end
+  if sd.is_tensor(v) then
+    if v:numel() == 1 then return v:item() end
+    v = ("a tensor of shape {%s}"):format(table.concat(v.shape, ", "))
+  else
+    v = v == nil and "nothing" or "a " .. type(v)
+  end
+  fail("%s: f returned %s; it must return one number", what, v)
+end
+
 -- f at params + a d1 + b d2, as one plan for all points of a scan.
-local function evaluator(f, params, d1, d2, args)
+local function evaluator(what, f, params, d1, d2, args)
   local function at(a, b)
     local p = sd.tree.map(function(w, u)
       return (w + a * u):to(w.dtype)
@@ -96,15 +109,12 @@ local function evaluator(f, params, d1, d2, args)
   -- A function that looks at values cannot be compiled; it still runs.
   local run = core.jit(at)
   local function scalar(v) return sd.tensor(v, { dtype = "f64" }) end
-  local function number(v)
-    if sd.is_tensor(v) then return v:item() end
-    return v
-  end
   local compiled = pcall(run, scalar(0), scalar(0))
   if not compiled then run = at end
   return function(a, b)
     local loss, accuracy = run(scalar(a), scalar(b))
-    return number(loss), number(accuracy)
+    return number(loss, what),
+           accuracy ~= nil and number(accuracy, what) or nil
   end
 end
 
@@ -125,7 +135,8 @@ local function progress(what, total, wanted)
 end
 
 local scan = {}
-scan.__index = scan
+scan.__index = module.fields("a scan", scan, {
+  x = true, y = true, loss = true, accuracy = true })
 
 local known = { "args:L", "progress:B" }
 
@@ -138,8 +149,8 @@ local known = { "args:L", "progress:B" }
 function landscape.line(f, params, d, range, o)
   o = sd.check_options(o, known, "line")
   local x = axis(range, "line", 101)
-  local at = evaluator(f, params, d, nil,
-                       table.pack(table.unpack(o.args or {})))
+  local args = table.pack(table.unpack(o.args or {}))
+  local at = evaluator("line", f, params, d, nil, args)
   local tell = progress("line", #x, o.progress)
   local s = { x = x, loss = {}, accuracy = {} }
   for i, a in ipairs(x) do
@@ -159,8 +170,8 @@ end
 function landscape.plane(f, params, d1, d2, o)
   o = sd.check_options(o, { "x", "y", "args:L", "progress:B" }, "plane")
   local x, y = axis(o.x, "plane: x", 51), axis(o.y, "plane: y", 51)
-  local at = evaluator(f, params, d1, d2,
-                       table.pack(table.unpack(o.args or {})))
+  local args = table.pack(table.unpack(o.args or {}))
+  local at = evaluator("plane", f, params, d1, d2, args)
   local tell = progress("plane", #x * #y, o.progress)
   local s = { x = x, y = y, loss = {}, accuracy = {} }
   for j, b in ipairs(y) do
@@ -187,6 +198,16 @@ function scan:save(path)
   return self
 end
 
+local kinds = { "surface", "contour", "heatmap" }
+
+local function kind_of(o)
+  for _, kind in ipairs(kinds) do
+    if kind == (o.kind or "surface") then return kind end
+  end
+  fail("plot: kind must be surface, contour or heatmap, not '%s'%s", o.kind,
+       module.hint(o.kind, kinds))
+end
+
 --- Draws the scan: a curve for a line; surface, contour or heatmap for a
 --- plane.
 ---@param path? string .png, .svg or .pdf
@@ -199,7 +220,7 @@ function scan:plot(path, o)
                           title = o.title, logy = o.log, xlabel = "step",
                           ylabel = "loss" }
   else
-    local draw = sd.plot[o.kind or "surface"]
+    local draw = sd.plot[kind_of(o)]
     fig = draw { x = self.x, y = self.y, z = self.loss, log = o.log,
                  title = o.title, path = o.path }
   end
@@ -218,4 +239,4 @@ function scan:html(path, o)
   return self
 end
 
-return landscape
+return module.strict("sd.landscape", landscape)

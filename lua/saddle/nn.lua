@@ -10,6 +10,7 @@
 -- trained, run.state holds what batch statistics there are.
 
 local fail = require "saddle.fail"
+local module = require "saddle.module"
 local sd = require "saddle.init"
 
 local nn = { init = require "saddle.nn.init" }
@@ -101,10 +102,12 @@ function nn.lambda(f, name)
                apply = function(_, x) return f(x) end }
 end
 
-for _, name in ipairs { "relu", "leaky_relu", "elu", "selu", "celu", "gelu",
-                        "silu", "mish", "tanh", "sigmoid", "softplus",
-                        "hardtanh", "hardswish", "softmax", "log_softmax",
-                        "sin" } do
+local activations = {
+  "relu", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "tanh",
+  "sigmoid", "softplus", "hardtanh", "hardswish", "softmax", "log_softmax",
+  "sin" }
+
+for _, name in ipairs(activations) do
   --- The activation as a layer; arguments go to the function.
   nn[name] = function(...)
     local args, f = table.pack(...), sd[name]
@@ -120,6 +123,16 @@ for _, name in ipairs { "relu", "leaky_relu", "elu", "selu", "celu", "gelu",
 end
 function nn.identity()
   return nn.lambda(function(x) return x end, "identity")
+end
+activations[#activations + 1] = "identity"
+
+local function activation(name)
+  for _, known in ipairs(activations) do
+    if name == known then return nn[name] end
+  end
+  fail("mlp: no activation '%s'%s", name,
+       module.hint(name, activations,
+                   (" (there are %s)"):format(table.concat(activations, ", "))))
 end
 
 --- Layers one after another. Parameters are keyed by the layers' places.
@@ -159,8 +172,7 @@ function nn.mlp(o)
   for k, v in pairs(o) do if type(k) ~= "number" then named[k] = v end end
   sd.check_options(named, { "activation:S", "bias:B", "init" }, "mlp")
   if #sizes < 2 then fail "mlp: needs at least two sizes" end
-  local make = nn[o.activation or "relu"]
-  if not make then fail("mlp: no activation '%s'", tostring(o.activation)) end
+  local make = activation(o.activation or "relu")
   local layers = {}
   for i = 1, #sizes - 1 do
     layers[#layers + 1] = nn.dense(sizes[i], sizes[i + 1],
@@ -193,4 +205,4 @@ function layer:summary(shape)
   return table.concat(lines, "\n")
 end
 
-return nn
+return module.strict("sd.nn", nn)

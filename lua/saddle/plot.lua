@@ -252,7 +252,8 @@ local function grid(options)
   return figure.grid(options)
 end
 
-return { live = require "saddle.plot.live",
+return require "saddle.module".strict("sd.plot", {
+  live = require "saddle.plot.live",
   bars = bars,
   contour = contour,
   density = density,
@@ -264,4 +265,4 @@ return { live = require "saddle.plot.live",
   lines = lines,
   scatter = scatter,
   surface = surface,
-}
+})

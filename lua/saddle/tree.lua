@@ -3,6 +3,7 @@
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local module = require "saddle.module"
 local sd = require "saddle.init"
 
 local tree = {}
@@ -109,4 +110,4 @@ function tree.numel(t)
   return n
 end
 
-return tree
+return module.strict("sd.tree", tree)

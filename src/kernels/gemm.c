@@ -6,12 +6,15 @@
 */
 #include "kernels/gemm.h"
 
+#include "base/interrupt.h"
+
 #include <cblas.h>
 #include <string.h>
 
 enum {
   CUT = 1 << 18,         /* multiplications from which threads pay */
   CUT_GEMV = 8192,       /* the same of matrix times vector */
+  AREA = 1 << 22,        /* elements of c in a call, at most */
   MAX_INT = 1 << 30      /* BLAS counts in ints */
 };
 
@@ -76,9 +79,21 @@ static void grid_of_tiles(SdDtype d, const SdGemm *g, Grid *grid) {
   grid->depth = piece_of(g->k, ceil_div(g->k, depth), 16);
 }
 
+/* A call cannot be interrupted: none may take longer than about a tenth of a
+** second.  Long k is cut, after c so far that the pieces of k stay long. */
+static void limit_calls(SdDtype d, const SdGemm *g, Grid *grid) {
+  int64_t limit = (int64_t)1 << (d == SD_F32 ? 31 : 30);
+  while (grid->rows * grid->cols > AREA)
+    if (grid->rows > grid->cols) grid->rows = piece_of(grid->rows, 2, 4);
+    else grid->cols = piece_of(grid->cols, 2, 16);
+  int64_t work = saturating_mul(grid->rows * grid->cols, g->k);
+  if (work > limit) grid->depth = piece_of(g->k, ceil_div(work, limit), 16);
+}
+
 /* Few large panels: each call packs anew.  Rows are cut first unless they
 ** are much the shorter side. */
-static void grid_of_panels(const SdGemm *g, int64_t work, Grid *grid) {
+static void grid_of_panels(SdDtype d, const SdGemm *g, int64_t work,
+                           Grid *grid) {
   int64_t panels = work >> 32 ? 16 : work >> 28 ? 8 : work >> 26 ? 4 : 2;
   int64_t down = 1, across = 1;
   if (2 * g->m >= g->n) {
@@ -91,6 +106,7 @@ static void grid_of_panels(const SdGemm *g, int64_t work, Grid *grid) {
   grid->rows = piece_of(g->m, down, 4);
   grid->cols = piece_of(g->n, across, 16);
   grid->depth = MAX_INT;
+  limit_calls(d, g, grid);
 }
 
 /* A vector's entries in up to 32 pieces of whole cache lines. */
@@ -100,7 +116,7 @@ static void grid_of_gemv(const SdGemm *g, int64_t work, Grid *grid) {
   grid->kind = g->n == 1 ? GEMV_A : GEMV_B;
   grid->rows = g->n == 1 ? piece_of(n, pieces, 16) : 1;
   grid->cols = g->n == 1 ? 1 : piece_of(n, pieces, 16);
-  grid->depth = MAX_INT;
+  grid->depth = 1 << 27;
 }
 
 static Grid grid_of(SdDtype d, const SdGemm *g, int64_t work) {
@@ -108,7 +124,7 @@ static Grid grid_of(SdDtype d, const SdGemm *g, int64_t work) {
                1, 1};
   if (g->n == 1 || g->m == 1) grid_of_gemv(g, work, &grid);
   else if (work >= CUT && tiles_pay(d, work)) grid_of_tiles(d, g, &grid);
-  else if (work >= CUT) grid_of_panels(g, work, &grid);
+  else if (work >= CUT) grid_of_panels(d, g, work, &grid);
   grid.down = ceil_div(g->m, grid.rows);
   grid.across = ceil_div(g->n, grid.cols);
   return grid;
@@ -195,7 +211,7 @@ static void run_piece(SdDtype d, const Product *p, const Grid *grid,
              .ldb = leading(g->ldb, g->trans_b ? g->k : g->n),
              .ldc = leading(g->ldc, g->n), .beta = g->beta,
              .c = p->c + (row * g->ldc + col) * size};
-  for (int64_t k = 0; k < g->k; k += grid->depth) {
+  for (int64_t k = 0; k < g->k && !sd_interrupted; k += grid->depth) {
     at.k = (int)at_most(g->k - k, grid->depth);
     at.a = p->a + (g->trans_a ? k * g->lda + row : row * g->lda + k) * size;
     at.b = p->b + (g->trans_b ? col * g->ldb + k : k * g->ldb + col) * size;
@@ -217,7 +233,7 @@ typedef struct Batch {
 /* The pieces of all products are numbered through. */
 static void run_pieces(const Batch *w, int64_t first, int64_t end) {
   int64_t pieces = w->grid.down * w->grid.across;
-  for (int64_t i = first; i < end; i++) {
+  for (int64_t i = first; i < end && !sd_interrupted; i++) {
     int64_t k = i / pieces;
     Product p = {w->g, w->a[k], w->b[k], w->c[k]};
     run_piece(w->dtype, &p, &w->grid, i % pieces);
@@ -294,7 +310,7 @@ INLINE void integer_row(size_t size, int any, const Product *p, int64_t i) {
   int64_t s = (int64_t)size;
   char *c = p->c + i * g->ldc * s;
   if (g->beta == 0) memset(c, 0, (size_t)g->n * size);
-  for (int64_t k = 0; k < g->k; k++) {
+  for (int64_t k = 0; k < g->k && !sd_interrupted; k++) {
     uint64_t x = element(size, p->a,
                          g->trans_a ? k * g->lda + i : i * g->lda + k);
     if (x == 0) continue;

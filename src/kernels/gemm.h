@@ -2,7 +2,7 @@
 ** Matrix products.  Row-major.  A large product is cut into panels at
 ** places chosen from its shape alone, each panel one single-threaded BLAS
 ** call run by our own threads, so that the bits do not depend on the number
-** of threads.
+** of threads.  An interrupt leaves c unfinished: ask sd_interrupt_check.
 */
 #ifndef SD_GEMM_H
 #define SD_GEMM_H

@@ -20,16 +20,15 @@ SdStatus sd_lapack_check_finite(SdDtype d, int64_t n, const void *x,
   return SD_OK;
 }
 
-static SdStatus too_large(int64_t n, const char *what, SdError *err) {
-  if (n <= 46340) return SD_OK;
+static SdStatus refuse_size(int64_t n, const char *what, SdError *err) {
   return sd_error_set(err, SD_EARGUMENT, "%s: %lld rows are too many", what,
                       (long long)n);
 }
 
 static SdStatus start(SdDtype d, int64_t n, const void *a, const char *what,
                       SdError *err) {
-  SdStatus s = too_large(n, what, err);
-  return s == SD_OK ? sd_lapack_check_finite(d, n * n, a, what, err) : s;
+  if (n > 46340) return refuse_size(n, what, err);
+  return sd_lapack_check_finite(d, n * n, a, what, err);
 }
 
 /* In place, row-major n x n. */
@@ -49,22 +48,72 @@ static void turn(SdDtype d, int64_t n, void *a) {
     }
 }
 
+/* ---- failures ----------------------------------------------------------- */
+
+/* BLAS and LAPACK report a wrong argument through these as well as by the
+** status, which is enough: nothing but errors of ours is printed. */
+void xerbla_(const char *name, const int *info, size_t length);
+void xerbla_(const char *name, const int *info, size_t length) {
+  (void)name, (void)info, (void)length;
+}
+
+void LAPACKE_xerbla(const char *name, lapack_int info);
+void LAPACKE_xerbla(const char *name, lapack_int info) {
+  (void)name, (void)info;
+}
+
+/* What info, not 0, says; a positive one means failed. */
+static SdStatus failure(int info, const char *failed, const char *what,
+                        SdError *err) {
+  if (info == LAPACK_WORK_MEMORY_ERROR)
+    return sd_error_set(err, SD_EMEMORY, "%s: out of memory", what);
+  if (info < 0)
+    return sd_error_set(err, SD_EARGUMENT,
+                        "%s: internal error: LAPACK refused argument %d",
+                        what, -info);
+  return sd_error_set(err, SD_ENUMERIC, "%s: %s (info %d)", what, failed,
+                      info);
+}
+
+/* ---- eigenvalues -------------------------------------------------------- */
+
+/* LAPACK's own answer is rounded to a float, too small beyond 2^24: these
+** are its formulas.  Entries of work, then of iwork. */
+static void eigh_sizes(int64_t n, int vectors, int64_t sizes[2]) {
+  int64_t least = vectors ? 1 + 6 * n + 2 * n * n : 1 + 2 * n;
+  int64_t blocked = 34 * n;
+  sizes[0] = least > blocked ? least : blocked;
+  sizes[1] = vectors ? 3 + 5 * n : 1;
+}
+
+static int syevd(SdDtype d, int n, int vectors, void *a, void *values,
+                 void *work, int lwork, int *iwork, int liwork) {
+  char job = vectors ? 'V' : 'N';
+  if (d == SD_F32)
+    return LAPACKE_ssyevd_work(LAPACK_COL_MAJOR, job, 'U', n, a, n, values,
+                               work, lwork, iwork, liwork);
+  return LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, job, 'U', n, a, n, values,
+                             work, lwork, iwork, liwork);
+}
+
 /* A row-major lower triangle is a column-major upper one. */
 SdStatus sd_lapack_eigh(SdDtype d, int64_t n, void *a, void *values,
                         int vectors, const char *what, SdError *err) {
+  int64_t sizes[2];
   SdStatus s = start(d, n, a, what, err);
   if (s != SD_OK || n == 0) return s;
-  char job = vectors ? 'V' : 'N';
-  int m = (int)n;
-  int info = d == SD_F32
-                 ? LAPACKE_ssyevd(LAPACK_COL_MAJOR, job, 'U', m, a, m, values)
-                 : LAPACKE_dsyevd(LAPACK_COL_MAJOR, job, 'U', m, a, m, values);
-  if (info == LAPACK_WORK_MEMORY_ERROR)
-    return sd_error_set(err, SD_EMEMORY, "%s: out of memory", what);
-  if (info != 0)
-    return sd_error_set(err, SD_ENUMERIC,
-                        "%s: the eigenvalues did not converge (info %d)",
-                        what, info);
+  eigh_sizes(n, vectors, sizes);
+  if (sizes[0] > INT32_MAX) return refuse_size(n, what, err);
+  size_t bytes = (size_t)sizes[0] * sd_dtype_size(d);
+  size_t ibytes = (size_t)sizes[1] * sizeof(int);
+  void *work = sd_memory_alloc(bytes, err);
+  int *iwork = work ? sd_memory_alloc(ibytes, err) : NULL;
+  int info = iwork ? syevd(d, (int)n, vectors, a, values, work, (int)sizes[0],
+                           iwork, (int)sizes[1]) : 0;
+  sd_memory_free(iwork, ibytes);
+  sd_memory_free(work, bytes);
+  if (!iwork) return err->code;
+  if (info) return failure(info, "the eigenvalues did not converge", what, err);
   if (vectors) turn(d, n, a);
   return SD_OK;
 }
@@ -78,10 +127,9 @@ SdStatus sd_lapack_tridiagonal(int64_t n, double *diag, double *off,
   int m = (int)n;
   int info = LAPACKE_dstevd(LAPACK_COL_MAJOR, z ? 'V' : 'N', m, diag, off, z,
                             m);
-  if (info != 0)
-    return sd_error_set(err, SD_ENUMERIC,
-                        "%s: the tridiagonal eigenvalues did not converge "
-                        "(info %d)", what, info);
+  if (info)
+    return failure(info, "the tridiagonal eigenvalues did not converge", what,
+                   err);
   if (z) turn(SD_F64, n, z);
   return SD_OK;
 }
@@ -105,6 +153,7 @@ SdStatus sd_lapack_cholesky(SdDtype d, int64_t n, void *a, const char *what,
                         "%s: the matrix is not positive definite (its "
                         "leading minor of order %d is not positive)", what,
                         info);
+  if (info) return failure(info, "", what, err);
   clear_upper(d, n, a);
   return SD_OK;
 }
@@ -159,10 +208,11 @@ SdStatus sd_lapack_solve(SdDtype d, int64_t n, int64_t m, void *a, void *b,
   sd_memory_free(pivots, pivot_bytes);
   sd_memory_free(c, bytes);
   if (!pivots) return err->code;
-  if (info != 0)
+  if (info > 0)
     return sd_error_set(err, SD_ENUMERIC,
                         "%s: the matrix is singular (pivot %d is zero)", what,
                         info);
+  if (info) return failure(info, "", what, err);
   return SD_OK;
 }
 
@@ -235,8 +285,6 @@ SdStatus sd_lapack_inertia(SdDtype d, int64_t n, void *a, double tol,
     i++;
   }
   sd_memory_free(pivots, bytes);
-  if (info < 0)
-    return sd_error_set(err, SD_EMEMORY, "%s: LAPACK failed (info %d)", what,
-                        info);
+  if (info < 0) return failure(info, "", what, err);
   return SD_OK;
 }

@@ -7,6 +7,7 @@
 */
 #include "kernels/random.h"
 
+#include "base/interrupt.h"
 #include "kernels/random_table.h"
 
 #include <string.h>
@@ -61,6 +62,7 @@ static void fill(SdDtype d, Fill *f, uint64_t seed, uint64_t stream,
   int64_t groups = (n + per - 1) / per;
 #pragma omp parallel for schedule(static) if (n >= PARALLEL)
   for (int64_t g = 0; g < groups; g++) {
+    if (sd_interrupted) continue;
     SdRandomWords words;
     double whole[2 * BLOCKS];
     char *at = (char *)out + g * per * size;
@@ -118,6 +120,7 @@ void sd_random_integer(SdDtype d, uint64_t seed, uint64_t stream, int64_t n,
   int64_t size = (int64_t)sd_dtype_size(d);
 #pragma omp parallel for schedule(static) if (n >= PARALLEL)
   for (int64_t g = 0; g < groups; g++) {
+    if (sd_interrupted) continue;
     SdRandomWords w;
     int64_t v[BLOCKS];
     group_of_words(seed, stream, g, w);
@@ -134,7 +137,7 @@ void sd_random_permutation(uint64_t seed, uint64_t stream, int64_t n,
                            int64_t base, int64_t *out) {
   SdRandomWords w;
   for (int64_t i = 0; i < n; i++) out[i] = base + i;
-  for (int64_t k = 0; k < n - 1; k++) {
+  for (int64_t k = 0; k < n - 1 && !sd_interrupted; k++) {
     int64_t last = n - 1 - k, at = k % (2 * BLOCKS);
     if (at == 0) group_of_words(seed, stream, k / (2 * BLOCKS), w);
     uint64_t r = two_words(w, at >= BLOCKS, (int)(at % BLOCKS));

@@ -6,6 +6,7 @@
 */
 #include "kernels/rows.h"
 
+#include "base/interrupt.h"
 #include "kernels/rows_table.h"
 
 #ifdef _OPENMP
@@ -14,7 +15,10 @@
 
 #include <string.h>
 
-enum { SHORT = 32 /* rows up to here are sorted by insertion */ };
+enum {
+  SHORT = 32,    /* rows up to here are sorted by insertion */
+  POLL = 1 << 16 /* elements between two looks for an interrupt */
+};
 
 typedef struct Pair {
   uint32_t key, place;
@@ -38,6 +42,12 @@ static int thread_count(void) {
 
 size_t sd_rows_sort_scratch(const SdRows *r) {
   return 2 * sizeof(Pair) * (size_t)r->len * (size_t)thread_count();
+}
+
+/* Asked for element i: whether to give up.  The flag stays up, so that who
+** comes next sees it, too, and does not trust the places. */
+static inline int stopped(int64_t i) {
+  return i % POLL == 0 && sd_interrupted;
 }
 
 /* ---- keys ------------------------------------------------------------ */
@@ -104,20 +114,21 @@ static void sort_by_insertion(const Row *r, uint32_t *place) {
 /* Distributes from by byte b of the keys; 0 when all have the same. */
 static int pass(int64_t n, const Pair *from, Pair *to, int b) {
   int64_t start[256] = {0}, sum = 0;
-  for (int64_t i = 0; i < n; i++) start[from[i].key >> 8 * b & 255]++;
+  for (int64_t i = 0; i < n && !stopped(i); i++)
+    start[from[i].key >> 8 * b & 255]++;
   if (start[from[0].key >> 8 * b & 255] == n) return 0;
   for (int k = 0; k < 256; k++) {
     int64_t count = start[k];
     start[k] = sum;
     sum += count;
   }
-  for (int64_t i = 0; i < n; i++)
+  for (int64_t i = 0; i < n && !stopped(i); i++)
     to[start[from[i].key >> 8 * b & 255]++] = from[i];
   return 1;
 }
 
 static void sort_pairs(int64_t n, Pair **pairs, Pair **other) {
-  for (int b = 0; b < 4; b++)
+  for (int b = 0; b < 4 && !sd_interrupted; b++)
     if (pass(n, *pairs, *other, b)) {
       Pair *t = *pairs;
       *pairs = *other;
@@ -128,11 +139,11 @@ static void sort_pairs(int64_t n, Pair **pairs, Pair **other) {
 /* The sorted places are left in the returned pairs, which lie in scratch. */
 static Pair *sort_by_radix(const Row *r, Pair *scratch) {
   Pair *pairs = scratch, *other = scratch + r->len;
-  for (int64_t i = 0; i < r->len; i++)
+  for (int64_t i = 0; i < r->len && !stopped(i); i++)
     pairs[i] = (Pair){(uint32_t)row_key(r, i), (uint32_t)i};
   sort_pairs(r->len, &pairs, &other);
   if (r->dtype != SD_F64 && r->dtype != SD_I64) return pairs;
-  for (int64_t i = 0; i < r->len; i++)
+  for (int64_t i = 0; i < r->len && !sd_interrupted; i++)
     pairs[i].key = (uint32_t)(row_key(r, pairs[i].place) >> 32);
   sort_pairs(r->len, &pairs, &other);
   return pairs;
@@ -153,6 +164,7 @@ static void put(const Row *r, int64_t i, int64_t place, void *values,
 static void sort_row(const Row *r, void *values, int64_t *indices,
                      Pair *scratch) {
   uint32_t place[SHORT];
+  if (sd_interrupted) return;
   if (r->len <= SHORT) {
     sort_by_insertion(r, place);
     for (int64_t i = 0; i < r->len; i++)
@@ -160,7 +172,7 @@ static void sort_row(const Row *r, void *values, int64_t *indices,
     return;
   }
   const Pair *sorted = sort_by_radix(r, scratch);
-  for (int64_t i = 0; i < r->len; i++)
+  for (int64_t i = 0; i < r->len && !sd_interrupted; i++)
     put(r, i, sorted[i].place, values, indices);
 }
 

@@ -85,7 +85,7 @@ static void seal(lua_State *L, const char *prefix, const char *const *names) {
 /* ---- the sandbox ----------------------------------------------------- */
 
 static const char *const no_names[] = {NULL};
-static const char *const global_names[] = {"io", NULL};
+static const char *const global_names[] = {"io", "dofile", "loadfile", NULL};
 static const char *const os_names[] = {"execute", "exit",   "remove",
                                        "rename",  "tmpname", NULL};
 static const char *const package_names[] = {"loadlib", "searchpath", NULL};

@@ -3,6 +3,7 @@
 */
 #include "lua/tensor.h"
 
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "graph/plan.h"
 #include "ops/ops.h"
@@ -202,6 +203,11 @@ static int tensor_item(lua_State *L) {
   return 1;
 }
 
+static void check_interrupt(lua_State *L) {
+  SdError err;
+  if (sd_interrupt_check(&err) != SD_OK) sd_lua_raise(L, &err);
+}
+
 static void push_nested(lua_State *L, const SdArray *a, int dim,
                         const char *p) {
   if (dim == a->shape.ndim) {
@@ -213,6 +219,7 @@ static void push_nested(lua_State *L, const SdArray *a, int dim,
   luaL_checkstack(L, 4, "totable");
   lua_createtable(L, n < 1 << 20 ? (int)n : 0, 0);
   for (int64_t i = 0; i < n; i++) {
+    if (i % 4096 == 0) check_interrupt(L);
     push_nested(L, a, dim + 1, p + i * step);
     lua_rawseti(L, -2, i + 1);
   }

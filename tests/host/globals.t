@@ -53,7 +53,7 @@ gone() {
   run --sandbox -e "local f = $1"
   like "$err" "$1 is not available in --sandbox" "no $1 in a sandbox"
 }
-for name in os.execute os.exit os.remove os.rename os.tmpname \
+for name in dofile loadfile os.execute os.exit os.remove os.rename os.tmpname \
   package.loadlib debug.getinfo debug.sethook; do
   gone $name
 done
@@ -65,6 +65,8 @@ run --sandbox -e 'print(#package.searchers, package.loaded.io)'
 is "$out" "2	nil" "no C modules in a sandbox"
 run --sandbox -e 'print(debug.traceback "t" ~= nil, sd.ones(2):sum():item())'
 like "$out" "true	2" "tensors and tracebacks remain"
+run --sandbox -e 'print(require "saddle" == sd, sd.nn.dense(1, 1) ~= nil)'
+is "$out" "true	true" "and the library can be required"
 run --sandbox -e 'print(pcall(sd.zeros(2).matmul, sd.zeros(2), sd.zeros(3)))'
 like "$out" "matmul" "the library's errors still speak"
 

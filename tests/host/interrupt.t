@@ -43,6 +43,11 @@ stops "a long computation" \
 stops "a protected computation" \
   'local x = sd.randn(500, 500)
    while true do pcall(sd.eval, x:matmul(x)) end'
+stops "one large product" \
+  'local x = sd.ones(9000, 9000) sd.eval(x:matmul(x))'
+stops "one large sort" 'sd.eval((sd.rand(1 << 26):sort()))'
+stops "tables of many numbers" \
+  'local x = sd.ones(1 << 22) while true do x:totable() end'
 
 press 'local ok, message = pcall(function() while true do end end)
   print("saved", message, sd.ones(2):sum():item())'

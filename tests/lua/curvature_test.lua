@@ -166,4 +166,26 @@ local _, got = pcall(function()
     :eigs { k = 1 }
 end)
 tap.ok(rawequal(got, thrown), "an error in a product comes out as it was")
+
+-- ---- eigenvalues of a large matrix ---------------------------------------------
+
+-- LAPACK's workspace has more entries than an f32 can count.
+local values = sd.linalg.eigh(sd.eye(2900))
+tap.is(values:sum():item(), 2900, "eigh of a large f32 matrix")
+
+-- ---- fields and defaults ---------------------------------------------------------
+
+local I = sd.curvature.identity(3)
+tap.is(I:eigs().values:totable(), { 1, 1, 1 }, "eigs of few elements: all")
+bad(function() I:eigs { k = 4 } end, "eigs: 4 eigenvalues .* on 3",
+    "but no more than there are")
+bad(function() return I.matvek end,
+    "an operator has no 'matvek' %(did you mean 'matvec'", "a misspelt field")
+tap.is(I.unravel, nil, "an operator without unravel")
+for _, name in ipairs { "curvature.hesian", "linalg.slove", "tree.mapp",
+                        "data.digit", "plot.line" } do
+  local part, key = name:match "(%w+)%.(%w+)"
+  bad(function() return sd[part][key] end,
+      ("sd.%s has no '%s' %%(did you mean"):format(part, key), name)
+end
 tap.done()

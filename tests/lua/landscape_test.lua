@@ -96,4 +96,25 @@ bad(function() landscape.between({ sd.ones(1) }, {}) end,
     "tree.map: trees of 1 and 0 tensors", "trees of other forms")
 bad(function() line:html(path) end, "html: a line has no surface",
     "a page of a line")
+
+-- ---- results, kinds and fields that are wrong ------------------------------------
+
+local one = sd.ones(2)
+bad(function() landscape.line(function() end, one, one, { 0, 1, 2 }) end,
+    "line: f returned nothing", "a loss that is nothing")
+bad(function()
+  landscape.plane(function(p) return p end, one, one, one, {})
+end, "plane: f returned a tensor of shape {2}", "a loss of two numbers")
+bad(function()
+  landscape.line(function() return "low" end, one, one, { 0, 1, 2 })
+end, "line: f returned a string", "a loss that is text")
+local sums = landscape.plane(function(p) return p:sum() end, one, one, one,
+                             { x = { 0, 1, 2 }, y = { 0, 1, 2 } })
+bad(function() sums:plot("x.png", { kind = "countour" }) end,
+    "plot: kind must be surface, contour or heatmap, .*'contour'", "a wrong kind")
+bad(function() return sums.los end, "a scan has no 'los' %(did you mean 'loss'",
+    "a field that a scan has not")
+tap.is(sums.accuracy, nil, "a scan without accuracies")
+bad(function() return landscape.plan end,
+    "sd.landscape has no 'plan' %(did you mean 'plane'", "nor has landscape")
 tap.done()

@@ -89,4 +89,15 @@ bad(function() nn.mlp { 2, 2, activaton = "relu" } end,
     "an unknown option")
 bad(function() nn.init.kaiming_normal {}({ 3 }, nil, "f32") end,
     "init: a weight of shape {3}", "a weight without fan-in")
+
+-- ---- misspelt names ----------------------------------------------------------------
+
+tap.throws(function() nn.dens(1, 2) end,
+           "sd.nn has no 'dens' %(did you mean 'dense'", "a misspelt layer")
+tap.throws(function() nn.init.kaming_uniform() end,
+           "sd.nn.init has no .*'kaiming_uniform'", "a misspelt initialiser")
+tap.throws(function() nn.mlp { 2, 2, activation = "tahn" } end,
+           "no activation 'tahn' %(did you mean 'tanh'", "an activation")
+tap.throws(function() nn.mlp { 2, 2, activation = "dense" } end,
+           "no activation 'dense' %(there are relu,", "a layer is none")
 tap.done()

@@ -2,6 +2,7 @@
 -- (shape, generator, dtype) -> tensor. Weights are {out, in, ...}.
 
 local fail = require "saddle.fail"
+local module = require "saddle.module"
 local sd = require "saddle.init"
 
 local init = {}
@@ -95,4 +96,4 @@ function init.ones()
   return function(shape, _, dtype) return sd.ones(shape, { dtype = dtype }) end
 end
 
-return init
+return module.strict("sd.nn.init", init)

@@ -4,6 +4,7 @@
 */
 #include "kernels/rows_table.h"
 
+#include "base/interrupt.h"
 #include "kernels/tables.h"
 
 #include <string.h>
@@ -75,6 +76,7 @@ INLINE void extremes(int max, const SdRows *r, const real *x, int64_t *out) {
     if (r->outer * r->len * r->inner >= SD_ROWS_PARALLEL)
   for (int64_t o = 0; o < r->outer; o++)
     for (int64_t i = 0; i < r->inner; i += COLUMNS) {
+      if (sd_interrupted) continue;
       const real *at = x + o * r->len * r->inner + i;
       int64_t *to = out + o * r->inner + i;
       if (r->inner == 1) *to = extreme_of_row(max, r->len, at);
@@ -114,6 +116,7 @@ static void cumsum(const SdRows *r, int reverse, const void *x_, void *out_) {
     if (r->outer * r->len * r->inner >= SD_ROWS_PARALLEL)
   for (int64_t o = 0; o < r->outer; o++)
     for (int64_t i = 0; i < r->inner; i += COLUMNS) {
+      if (sd_interrupted) continue;
       int64_t at = o * r->len * r->inner + i;
       int64_t columns = at_most(r->inner - i, COLUMNS);
       if (columns == 1) run_columns(r->len, step, 1, x + at, out + at);
@@ -134,7 +137,7 @@ static void add(const SdRows *r, int64_t n, const void *x_, SdRowsIndex index,
   for (int64_t o = 0; o < r->outer; o++)
     for (int64_t i = 0; i < r->inner; i += COLUMNS) {
       int64_t end = at_most(i + COLUMNS, r->inner);
-      for (int64_t j = 0; j < n; j++) {
+      for (int64_t j = 0; j < n && !sd_interrupted; j++) {
         const int64_t *at =
             index.at + o * index.per_outer + j * index.per_row;
         const real *from = x + (o * n + j) * r->inner;
