@@ -525,6 +525,18 @@ bad(function()
   sd.check_grad(function(x) return (x * sd.stop_gradient(x)):sum() end,
                 t { 1, 2 })
 end, "check_grad: order 1, forward: entry %d", "check_grad finds a wrong rule")
+bad(function()
+  sd.check_grad(function(x) return (x * sd.stop_gradient(x)):sum() end,
+                t { 1, 2, 3 })
+end, "entry 3: gradient 3, central differences [56]%.?[09]*", "with its values")
+bad(function()
+  sd.check_grad(function(p)
+    local w = p.layer.weight
+    local wrong = sd.stop_gradient(w) * w * t { { 0, 0 }, { 1, 0 } }
+    return p.bias:sin() * 2 + wrong:sum()
+  end, { bias = t { 1, 2 }, layer = { weight = t { { 1, 2 }, { 3, 4 } } } })
+end, "forward: result [12], entry %(2, 1%) of layer%.weight: gradient 3, ",
+    "an entry of a tree is named by its path")
 bad(function() sd.check_grad(cube, t { 1 }, { oder = 2 }) end,
     "did you mean 'order'", "check_grad refuses unknown options")
 core.eval {}
