@@ -96,4 +96,4 @@ function critical.classify(f, params, o)
          }, point)
 end
 
-return critical
+return require "saddle.module".strict("sd.critical", critical)
