@@ -122,10 +122,10 @@ static inline float exp_one(float x) {
   q = q * r + 4.16683881e-2f;
   q = q * r + 1.66665206e-1f;
   q = q * r + 4.99999934e-1f;
-  union { int32_t i; float f; } low, high;
-  int32_t k = (int32_t)n, half = k >> 1;
-  low.i = (half + 127) << 23;
-  high.i = (k - half + 127) << 23;
+  union { uint32_t bits; float f; } low, high;
+  int32_t k = (int32_t)(n == n ? n : 0), half = k >> 1; /* NaN is in r */
+  low.bits = (uint32_t)(half + 127) << 23;
+  high.bits = (uint32_t)(k - half + 127) << 23;
   return (1 + (r + r * r * q)) * low.f * high.f;
 }
 
