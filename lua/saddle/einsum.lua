@@ -2,40 +2,18 @@
 
 local fail = require "saddle.fail"
 
--- The diagonal of dims i and j of x, as its last dim. A row longer than the
--- matrix's moves the diagonal on by one, into a column.
-local function diagonal(x, letters, i, j)
-  local order, shape, rest = {}, {}, ""
-  for d = 1, x.ndim do
-    if d ~= i and d ~= j then
-      order[#order + 1], shape[#shape + 1] = d, x:size(d)
-      rest = rest .. letters:sub(d, d)
-    end
-  end
-  order[#order + 1], order[#order + 2] = i, j
-  local n, k = x:size(i), #shape + 1
-  if x:size(j) ~= n then
-    fail("einsum: index '%s' has extents %d and %d", letters:sub(i, i), n,
-         x:size(j))
-  end
-  x = x:permute(order)
-  shape[k] = n * n
-  x = x:reshape(shape):pad { 0, n }
-  shape[k], shape[k + 1] = n, n + 1
-  x = x:reshape(shape):narrow(-1, 1, 1)
-  shape[k + 1] = nil
-  return x:reshape(shape), rest .. letters:sub(i, i)
-end
-
 -- Sums out the letters of x that keep does not name, and takes diagonals of
 -- repeated ones.
-local function simplify(x, letters, keep)
+local function simplify(sd, x, letters, keep)
   local i = 1
   while i <= #letters do
     local j = letters:find(letters:sub(i, i), i + 1, true)
     if j then
-      x, letters = diagonal(x, letters, i, j)
-      i = 1
+      local n = x:size(i)
+      local shape = {}
+      for d = 1, x.ndim do shape[d] = (d == i or d == j) and n or 1 end
+      x = (x * sd.eye(n, { dtype = x.dtype }):reshape(shape)):sum(j)
+      letters = letters:sub(1, j - 1) .. letters:sub(j + 1)
     else
       i = i + 1
     end
@@ -144,11 +122,11 @@ return function(sd, spec, ...)
   for i = 2, #xs do
     local later = output .. table.concat(terms, "", i + 1)
     local y, ly
-    x, letters = simplify(x, letters, later .. terms[i])
-    y, ly = simplify(xs[i], terms[i], later .. letters)
+    x, letters = simplify(sd, x, letters, later .. terms[i])
+    y, ly = simplify(sd, xs[i], terms[i], later .. letters)
     x, letters = contract(sd, x, letters, y, ly, later)
   end
-  x, letters = simplify(x, letters, output)
+  x, letters = simplify(sd, x, letters, output)
   if #output < 2 then return x end
   return arrange(x, letters, output)
 end

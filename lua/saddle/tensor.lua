@@ -105,10 +105,6 @@ return function(sd, methods, core)
 
   define("clamp", "x:T low:T? high:T?", "x held between low and high.",
     "u(-2, 2, {2, 3}), -1, 1.5", function(x, low, high)
-      if type(low) == "table" then
-        local o = options(low, { "min:T", "max:T" }, "clamp")
-        low, high = o.min, o.max
-      end
       -- The slope at the ends is 1, as PyTorch's.
       if low then x = sd.where(sd.lt(x, low), low, x) end
       if high then x = sd.where(sd.gt(x, high), high, x) end
@@ -127,7 +123,6 @@ return function(sd, methods, core)
   define("nan_to_num", "x", "NaN as 0, infinities as the largest numbers.",
     "r{3}", function(x, o)
       o = options(o, { "nan", "posinf", "neginf" }, "nan_to_num")
-      if x.dtype ~= "f32" and x.dtype ~= "f64" then return x end
       local most = x.dtype == "f32" and 3.4028234663852886e38 or
                    1.7976931348623157e308
       x = sd.where(sd.isnan(x), o.nan or 0, x)
@@ -199,10 +194,6 @@ return function(sd, methods, core)
     function(x) return x * sd.tanh(sd.softplus(x)) end)
   define("hardtanh", "x low=-1 high=1", "x held between low and high.",
     "u(-2, 2, {5})", function(x, low, high)
-      if type(low) == "table" then
-        local o = options(low, { "min_val:F", "max_val:F" }, "hardtanh")
-        low, high = o.min_val, o.max_val
-      end
       return sd.clamp(x, low or -1, high or 1)
     end)
   define("hardswish", "x", "x clamp(x + 3, 0, 6) / 6.", "u(-2, 2, {5})",
@@ -265,9 +256,7 @@ return function(sd, methods, core)
       elseif p == 0 then
         return sd.sum(sd.ne(x, 0):to(x.dtype), dim, keep)
       end
-      local s = sd.sum(sd.abs(x) ^ p, dim, keep)
-      local zero = sd.eq(s, 0)
-      return sd.where(zero, 0, sd.where(zero, 1, s) ^ (1 / p))
+      return sd.sum(sd.abs(x) ^ p, dim, keep) ^ (1 / p)
     end)
   define("logsumexp", "x dim:D? keepdim=false", "log(sum(exp(x))) over dims.",
     "r{2, 3}\nr{2, 3}, 2", function(x, dim, o)
@@ -285,18 +274,11 @@ return function(sd, methods, core)
       return sd.sum(core.ops.nonzero_(x), dim)
     end)
 
-  -- Integers fold in i64, as sums do.
-  local function wide(x)
-    local d = x.dtype
-    return (d == "f32" or d == "f64" or d == "i64") and x or x:to "i64"
-  end
-
   -- Products by halving: log2(n) multiplications deep, and right where an
   -- element is 0, in every derivative.
   define("prod", "x dim:D? keepdim=false", "Product over dims.",
     "r{2, 3}\nr{2, 5}, 2\nr{3, 2, 2}, 1", function(x, dim, o)
       dim, o = dim_and_options(dim, o, { "dim:D", "keepdim:B" }, "prod")
-      x = wide(x)
       if dim == nil then
         local ndim = x.ndim
         local y = sd.prod(x:reshape(-1), 1)
@@ -324,7 +306,6 @@ return function(sd, methods, core)
     end)
   define("cumprod", "x dim:I", "Running product along dim.",
     "r{5}, 1\nr{2, 4}, 2", function(x, dim)
-      x = wide(x)
       local n, shift = x:size(dim), 1
       while shift < n do
         local head = x:narrow(dim, 1, shift)
@@ -405,9 +386,6 @@ return function(sd, methods, core)
   define("unique", "x", "Distinct elements, ascending, and their counts.",
     "r{3}", function(x)
       local v = sd.sort(x:reshape(-1)):totable()
-      if core.is_traced(x) then
-        fail "unique: has no derivative; take it of sd.stop_gradient(x)"
-      end
       local values, counts = {}, {}
       for _, e in ipairs(v) do
         if values[#values] == e then
@@ -573,17 +551,15 @@ return function(sd, methods, core)
       local down, right = math.max(-k, 0), math.max(k, 0)
       if x.ndim == 1 then
         local n = x:numel()
-        -- A row longer than the matrix's moves the diagonal on by one.
-        local d = x:unsqueeze(2):pad { 0, n }:reshape(-1):narrow(1, 1, n * n)
-        return d:reshape(n, n):pad { right, down, down, right }
+        local d = x:unsqueeze(2) * sd.eye(n, { dtype = x.dtype })
+        return d:pad { right, down, down, right }
       elseif x.ndim ~= 2 then
         fail("diag: needs a vector or a matrix, not %d dims", x.ndim)
       end
       local n = math.min(x:size(1) - down, x:size(2) - right)
       if n <= 0 then return sd.zeros({ 0 }, { dtype = x.dtype }) end
       local block = x:narrow(1, down + 1, n):narrow(2, right + 1, n)
-      return block:reshape(-1):pad { 0, n }:reshape(n, n + 1):narrow(2, 1, 1)
-             :reshape(-1)
+      return (block * sd.eye(n, { dtype = x.dtype })):sum(2)
     end)
   define("scatter", "x dim:I index src:T",
     "x with src (a tensor or a number) laid at the places in index.",
@@ -591,21 +567,11 @@ return function(sd, methods, core)
       if not is_tensor(src) then
         src = sd.full(index.shape, src, { dtype = x.dtype })
       end
-      local n = x:size(dim)
-      index = sd.where(index:lt(0), index + n + 1, index)
-      -- Of several values for one place the last stays.
-      local m = index:size(dim)
-      if index:numel() == 0 then return x end
-      local order = sd.argsort(index, dim)
-      local sorted = index:gather(dim, order)
-      local next_one = sd.cat({ sorted:narrow(dim, 2, m - 1),
-        sd.zeros_like(sorted:narrow(dim, 1, 1)) }, dim)
-      local last = sd.scatter_add(sd.zeros_like(index), dim, order,
-                                  sorted:ne(next_one):to "i64"):gt(0)
       local zero = sd.zeros_like(x)
-      local hit = sd.scatter_add(zero:to "i64", dim, index, last:to "i64")
-      local laid = sd.scatter_add(zero, dim, index, sd.where(last, src, 0))
-      return sd.where(hit:gt(0), laid, x)
+      local ones = sd.ones(index.shape, { dtype = x.dtype })
+      local hits = sd.scatter_add(zero, dim, index, ones)
+      local laid = sd.scatter_add(zero, dim, index, src)
+      return sd.where(hits:gt(0), laid / sd.maximum(hits, 1), x)
     end)
   define("masked_fill", "x:T mask value:T", "x with value where mask is true.",
     "r{2, 3}, r{3}:gt(0), 2", function(x, mask, value)

@@ -2,7 +2,6 @@
 #include "base/interrupt.h"
 #include "lua/binding.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static int is_library(const lua_Debug *ar) {
@@ -32,10 +31,12 @@ int sd_lua_raise(lua_State *L, const SdError *err) {
 }
 
 int sd_lua_fail(lua_State *L, const char *format, ...) {
-  SdError err = {.code = SD_EARGUMENT};
   va_list args;
+  luaL_checkstack(L, 4, "error");
+  push_where(L);
   va_start(args, format);
-  vsnprintf(err.message, sizeof err.message, format, args);
+  lua_pushvfstring(L, format, args);
   va_end(args);
-  return sd_lua_raise(L, &err);
+  lua_concat(L, 2);
+  return lua_error(L);
 }

@@ -35,31 +35,22 @@ static void whole(const SdNode *x, Slice *s) {
 static void single(lua_State *L, const SdNode *x, int dim, int i, Slice *s) {
   int64_t n = x->shape.dims[dim], k = lua_tointeger(L, i);
   if (k == 0 || k > n || k < -n)
-    sd_lua_fail(L, "index %lld is outside dim %d of shape %s", (long long)k,
-                dim + 1, sd_shape_text(&x->shape).text);
+    sd_lua_fail(L, "index %d is outside dim %d of shape %s", (int)k, dim + 1,
+                sd_shape_text(&x->shape).text);
   s->start[dim] = k > 0 ? k - 1 : k + n;
   s->count[dim] = 1;
   s->drop[dim] = 1;
 }
 
-/* A whole number at i, as a float too. */
-static int is_whole(lua_State *L, int i) {
-  int whole_number = 0;
-  if (lua_type(L, i) == LUA_TNUMBER) lua_tointegerx(L, i, &whole_number);
-  return whole_number;
-}
-
-/* A field of the range on the top of the stack, held where sums of it
-** cannot overflow. */
+/* A field of the range on the top of the stack. */
 static int64_t range_field(lua_State *L, int k, int64_t otherwise) {
-  const int64_t most = (int64_t)1 << 61;
   lua_rawgeti(L, -1, k);
-  if (!lua_isnil(L, -1) && !is_whole(L, -1))
+  if (!lua_isnil(L, -1) && !lua_isinteger(L, -1))
     sd_lua_fail(L, "index: a range {from, to, step} of %s",
                 luaL_typename(L, -1));
   int64_t v = lua_isnil(L, -1) ? otherwise : lua_tointeger(L, -1);
   lua_pop(L, 1);
-  return v > most ? most : v < -most ? -most : v;
+  return v;
 }
 
 /* {from, to, step}, both ends included; {} is everything. */
@@ -76,9 +67,9 @@ static void range(lua_State *L, const SdNode *x, int dim, Slice *s) {
   if ((to - from) * (step > 0 ? 1 : -1) < 0) count = 0;
   if (step == 0 ||
       (count > 0 && (from < 1 || from > n || to < 1 || to > n)))
-    sd_lua_fail(L, "index: range {%lld, %lld, %lld} is outside dim %d of "
-                "shape %s", (long long)from, (long long)to, (long long)step,
-                dim + 1, sd_shape_text(&x->shape).text);
+    sd_lua_fail(L, "index: range {%d, %d, %d} is outside dim %d of shape %s",
+                (int)from, (int)to, (int)step, dim + 1,
+                sd_shape_text(&x->shape).text);
   s->start[dim] = count > 0 ? from - 1 : 0;
   s->count[dim] = count;
   s->step[dim] = step;
@@ -91,7 +82,7 @@ static void read_list(lua_State *L, const SdNode *x, int i, Slice *s) {
                 sd_shape_text(&x->shape).text);
   for (int dim = 0; dim < n; dim++) {
     lua_rawgeti(L, i, dim + 1);
-    if (is_whole(L, -1)) single(L, x, dim, -1, s);
+    if (lua_isinteger(L, -1)) single(L, x, dim, -1, s);
     else if (lua_istable(L, -1)) range(L, x, dim, s);
     else sd_lua_fail(L, "index: entry %d is a %s", dim + 1,
                      luaL_typename(L, -1));
@@ -102,7 +93,7 @@ static void read_list(lua_State *L, const SdNode *x, int i, Slice *s) {
 /* Reads an integer or a list; 0 when the key is something else. */
 static int read_slice(lua_State *L, const SdNode *x, int i, Slice *s) {
   whole(x, s);
-  if (is_whole(L, i)) {
+  if (lua_isinteger(L, i)) {
     if (x->shape.ndim == 0) sd_lua_fail(L, "index: the tensor has no dims");
     single(L, x, 0, i, s);
     return 1;
@@ -168,103 +159,39 @@ static SdNode *select_mask(SdBuilder *b, SdNode *x, SdNode *mask) {
   return sd_take(b, sd_reshape(b, x, &flat), 0, true_places(b, mask->value));
 }
 
-/* An index of floats would be cut to whole numbers in silence. */
-static int check_index(SdBuilder *b, const SdNode *x, const SdNode *k) {
-  if (x->shape.ndim == 0)
-    sd_builder_fail(b, SD_EARGUMENT, "index: the tensor has no dims");
-  else if (k->dtype >= SD_F32)
-    sd_builder_fail(b, SD_EARGUMENT,
-                    "index: an index tensor of %s; i64 or bool needed",
-                    sd_dtype_name((SdDtype)k->dtype));
-  return !b->error.code;
-}
-
 /* x[i64 tensor]: slices of the first dim, in the index's shape. */
 static SdNode *select_places(SdBuilder *b, SdNode *x, SdNode *k) {
   SdShape flat = {1, {sd_shape_numel(&k->shape)}}, shape = k->shape;
-  if (!check_index(b, x, k)) return NULL;
+  if (x->shape.ndim == 0)
+    return sd_builder_fail(b, SD_EARGUMENT, "index: the tensor has no dims");
   for (int i = 1; i < x->shape.ndim; i++)
     if (shape.ndim < SD_MAX_DIMS) shape.dims[shape.ndim++] = x->shape.dims[i];
   k = sd_reshape(b, sd_cast(b, k, SD_I64), &flat);
   return sd_reshape(b, sd_take(b, x, 0, k), &shape);
 }
 
-/* x over rows [n, ..] of which row k[i], k without repeats, is v's i-th. */
-static SdNode *overlaid_rows(SdBuilder *b, SdNode *x, SdNode *k, SdNode *v) {
-  if (!x || !k || !v) return NULL;
-  SdShape flat = k->shape;
-  int64_t n = x->shape.dims[0];
-  SdNode *one = sd_full(b, SD_BOOL, &flat, 1);
-  SdNode *hit = sd_put_add(b, one, 0, k, n);
-  SdNode *laid = sd_put_add(b, v, 0, k, n);
-  for (int i = 1; i < x->shape.ndim; i++) hit = sd_unsqueeze(b, hit, i);
-  return sd_where(b, hit, laid, x);
-}
-
-/* x[mask] = v: one value for all, or one for each true place. */
-static SdNode *overlaid_mask(SdBuilder *b, SdNode *x, SdNode *mask,
-                             SdNode *v) {
-  SdNode *k = mask;
-  v = sd_cast(b, v, (SdDtype)x->dtype);
-  if (!v) return NULL;
-  if (v->shape.ndim > 0 && !sd_shape_equal(&v->shape, &x->shape)) {
-    SdNode *part = select_mask(b, x, mask);
-    if (!part) return NULL;
-    SdShape flat = part->shape;
-    flat.dims[0] = sd_shape_numel(&mask->shape);
-    SdNode *y = overlaid_rows(b, sd_reshape(b, x, &flat),
-                              true_places(b, mask->value),
-                              sd_expand(b, v, &part->shape));
-    return sd_reshape(b, y, &x->shape);
-  }
-  for (int i = k->shape.ndim; k && i < x->shape.ndim; i++)
-    k = sd_unsqueeze(b, k, i);
-  return sd_where(b, k, v, x);
-}
-
-/* Of places k [n] in 1 .. size that name one place twice, the later ones:
-** the source numbers in order of their places, each before another place. */
-static SdNode *last_writers(SdBuilder *b, SdNode *k, int64_t n) {
-  SdShape one = {1, {1}};
-  SdNode *order = sd_argsort(b, k, 0, 0);
-  SdNode *sorted = sd_take(b, k, 0, order);
-  SdNode *next[2] = {sd_narrow(b, sorted, 0, 1, n - 1),
-                     sd_full(b, SD_I64, &one, 0)};
-  SdNode *same = sd_eq(b, sorted, sd_cat(b, next, 2, 0));
-  SdNode *no = sd_constant(b, SD_BOOL, 0), *yes = sd_constant(b, SD_BOOL, 1);
-  return sd_put_add(b, sd_where(b, same, no, yes), 0, order, n);
-}
-
-/* x[k] = v for an i64 tensor k: of several values for one place the last
-** stays. */
-static SdNode *overlaid_places(SdBuilder *b, SdNode *x, SdNode *k,
-                               SdNode *v) {
-  SdShape flat = {1, {sd_shape_numel(&k->shape)}}, shape = k->shape;
-  SdShape rows = {.ndim = x->shape.ndim};
-  int64_t n = flat.dims[0], size = x->shape.dims[0];
-  if (n == 0) return x;
-  for (int i = 1; i < x->shape.ndim; i++) {
-    rows.dims[i] = x->shape.dims[i];
-    if (shape.ndim < SD_MAX_DIMS) shape.dims[shape.ndim++] = rows.dims[i];
-  }
-  rows.dims[0] = n;
-  v = sd_reshape(b, sd_expand(b, sd_cast(b, v, (SdDtype)x->dtype), &shape),
-                 &rows);
-  k = sd_reshape(b, sd_cast(b, k, SD_I64), &flat);
-  SdNode *end = sd_number(b, (double)size + 1, 1), *zero = sd_number(b, 0, 1);
-  k = sd_where(b, sd_lt(b, k, zero), sd_add(b, k, end), k);
-  SdNode *last = last_writers(b, k, n), *hit = last;
-  for (int i = 1; i < x->shape.ndim; i++) last = sd_unsqueeze(b, last, i);
-  v = sd_where(b, last, v, sd_constant(b, (SdDtype)x->dtype, 0));
-  hit = sd_put_add(b, hit, 0, k, size);
-  for (int i = 1; i < x->shape.ndim; i++) hit = sd_unsqueeze(b, hit, i);
-  return sd_where(b, hit, sd_put_add(b, v, 0, k, size), x);
-}
-
+/* Where an index tensor points, as a mask over the first dim; later
+** assignments to one place would have to win, so v must be one value. */
 static SdNode *overlaid_tensor(SdBuilder *b, SdNode *x, SdNode *k,
                                SdNode *v) {
-  if (k->dtype == SD_BOOL) return overlaid_mask(b, x, k, v);
-  return check_index(b, x, k) ? overlaid_places(b, x, k, v) : NULL;
+  if (k->dtype == SD_BOOL) {
+    for (int i = k->shape.ndim; i < x->shape.ndim; i++)
+      k = sd_unsqueeze(b, k, k ? k->shape.ndim : 0);
+    SdNode *y = sd_where(b, k, v, x);
+    return sd_cast(b, y, (SdDtype)x->dtype);
+  }
+  SdShape flat = {1, {sd_shape_numel(&k->shape)}}, rows = x->shape;
+  rows.dims[0] = flat.dims[0];
+  k = sd_reshape(b, sd_cast(b, k, SD_I64), &flat);
+  SdNode *one = sd_full(b, SD_I64, &flat, 1);
+  SdNode *hits = sd_put_add(b, one, 0, k, x->shape.dims[0]);
+  SdNode *laid = sd_put_add(
+      b, sd_expand(b, sd_cast(b, v, (SdDtype)x->dtype), &rows), 0, k,
+      x->shape.dims[0]);
+  for (int i = 1; i < x->shape.ndim; i++) hits = sd_unsqueeze(b, hits, i);
+  SdNode *some = sd_lt(b, sd_number(b, 0, 1), hits);
+  SdNode *mean = sd_div(b, laid, sd_cast(b, hits, (SdDtype)x->dtype));
+  return sd_cast(b, sd_where(b, some, mean, x), (SdDtype)x->dtype);
 }
 
 static int index_value(lua_State *L, SdNode *x) {
@@ -328,9 +255,6 @@ int sd_lua_newindex(lua_State *L) {
   if (!k && !sliced)
     return sd_lua_fail(L, "index: cannot assign to place %s of a tensor",
                        luaL_tolstring(L, 2, NULL));
-  if (k && k->dtype == SD_BOOL && !k->value && sd_lua_tensor(L, 3) &&
-      sd_lua_tensor(L, 3)->shape.ndim > 0)
-    sd_lua_eval(L, &k, 1);
   sd_builder_open(&b);
   SdNode *v = sd_lua_node(L, 3, &b);
   if (!v)

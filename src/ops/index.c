@@ -311,7 +311,7 @@ static SdStatus argsort_eval(const SdNode *y, const SdArray *const *in,
   return scratch ? SD_OK : err->code;
 }
 
-SdNode *sd_argsort(SdBuilder *b, SdNode *x, int dim, int descending) {
+static SdNode *argsort(SdBuilder *b, SdNode *x, int dim, int descending) {
   SdAttr attr = {.count = 2, .i = {dim, descending}};
   return sd_node_make(b, &table[ARGSORT], 1, &x, &attr);
 }
@@ -319,7 +319,7 @@ SdNode *sd_argsort(SdBuilder *b, SdNode *x, int dim, int descending) {
 static SdNode *argsort_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
                              const int *batched, int64_t size) {
   (void)batched, (void)size;
-  return sd_argsort(b, in[0], (int)y->attr->i[0] + 1, (int)y->attr->i[1]);
+  return argsort(b, in[0], (int)y->attr->i[0] + 1, (int)y->attr->i[1]);
 }
 
 static SdNode *at_least_1d(SdBuilder *b, SdNode *x) {
@@ -332,7 +332,7 @@ static int argsort_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   SdNode *x = at_least_1d(b, c->a[0].x);
   int dim = x ? sd_call_dim(b, op->name, c->a[1].i[0], x->shape.ndim) : -1;
   if (dim < 0) return 0;
-  SdNode *k = sd_argsort(b, x, dim, (int)c->a[2].i[0]);
+  SdNode *k = argsort(b, x, dim, (int)c->a[2].i[0]);
   out[0] = k ? sd_reshape(b, k, &c->a[0].x->shape) : NULL;
   return out[0] != NULL;
 }
@@ -343,7 +343,7 @@ static int sort_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   SdNode *x = at_least_1d(b, c->a[0].x);
   int dim = x ? sd_call_dim(b, op->name, c->a[1].i[0], x->shape.ndim) : -1;
   if (dim < 0) return 0;
-  SdNode *k = sd_argsort(b, x, dim, (int)c->a[2].i[0]);
+  SdNode *k = argsort(b, x, dim, (int)c->a[2].i[0]);
   SdNode *v = sd_gather(b, x, dim, k);
   if (!v) return 0;
   out[0] = sd_reshape(b, v, &c->a[0].x->shape);

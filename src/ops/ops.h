@@ -93,8 +93,6 @@ SdNode *sd_cat(SdBuilder *b, SdNode *const *x, int n, int dim);
 SdNode *sd_gather(SdBuilder *b, SdNode *x, int dim, SdNode *index);
 SdNode *sd_scatter_add(SdBuilder *b, SdNode *x, int dim, SdNode *index,
                        int64_t size);
-/* Places of the elements in order along dim, from 1; equals keep theirs. */
-SdNode *sd_argsort(SdBuilder *b, SdNode *x, int dim, int descending);
 SdNode *sd_take(SdBuilder *b, SdNode *x, int dim, SdNode *index);
 SdNode *sd_put_add(SdBuilder *b, SdNode *x, int dim, SdNode *index,
                    int64_t size);

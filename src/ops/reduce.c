@@ -190,7 +190,7 @@ static SdStatus cumsum_eval(const SdNode *y, const SdArray *const *in,
 
 SdNode *sd_cumsum(SdBuilder *b, SdNode *x, int dim, int reverse) {
   SdAttr attr = {.count = 2, .i = {dim, reverse}};
-  if (x && x->dtype < SD_F32) x = sd_cast(b, x, SD_I64);
+  if (x && x->dtype == SD_BOOL) x = sd_cast(b, x, SD_I64);
   return sd_node_make(b, &table[CUMSUM], 1, &x, &attr);
 }
 
@@ -254,10 +254,7 @@ static int arg_call(SdBuilder *b, const SdOp *op, const SdCall *c,
                     SdNode **out) {
   SdNode *x = c->a[0].x;
   int dim = 0, keepdim = (int)c->a[2].i[0];
-  SdShape ones = {.ndim = keepdim ? x->shape.ndim : 0};
-  for (int i = 0; i < ones.ndim; i++) ones.dims[i] = 1;
-  int whole = !c->a[1].given;
-  if (whole) {
+  if (!c->a[1].given) {
     SdShape flat = {1, {sd_shape_numel(&x->shape)}};
     x = sd_reshape(b, x, &flat);
     keepdim = 0;
@@ -271,8 +268,7 @@ static int arg_call(SdBuilder *b, const SdOp *op, const SdCall *c,
     keepdim = 0;
   }
   SdNode *y = arg_node(b, op, x, dim);
-  out[0] = whole ? sd_reshape(b, y, &ones)
-                 : keepdim ? y : sd_squeeze(b, y, dim);
+  out[0] = keepdim ? y : sd_squeeze(b, y, dim);
   return out[0] != NULL;
 }
 

@@ -301,7 +301,6 @@ static double polygamma(double order, double x) {
   int n = (int)order;
   if (!(order >= 0 && order <= 64) || x != x) return NAN;
   if (x <= 0) {
-    if (x == 0 && n == 0) return -copysign(INFINITY, x);
     if (x == floor(x)) return NAN;
     double r = polygamma(order, 1 - x);
     return (n % 2 ? -r : r) - cot_derivative(n, x);
