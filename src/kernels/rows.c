@@ -122,6 +122,22 @@ SdStatus sd_rows_put_add(SdDtype d, const SdRows *r, int64_t n,
   return SD_OK;
 }
 
+SdStatus sd_rows_writer(const char *what, const SdRows *r, int64_t n,
+                        const int64_t *index, int64_t *out, SdError *err) {
+  SdStatus s = check_indices(what, r->outer * n * r->inner, index, r->len,
+                             err);
+  if (s != SD_OK) return s;
+  zero(SD_I64, r, out);
+  for (int64_t row = 0; row < r->outer * n; row++) {
+    int64_t *slice = out + row / n * r->len * r->inner;
+    for (int64_t i = 0; i < r->inner; i++) {
+      int64_t at = sd_rows_from_zero(index[row * r->inner + i], r->len);
+      slice[at * r->inner + i] = row % n + 1;
+    }
+  }
+  return SD_OK;
+}
+
 /* ---- histograms ----------------------------------------------------- */
 
 enum { STRIPES = 16, STRIPE_BINS = 1024 };

@@ -3,6 +3,8 @@
 ** end.  gather and scatter_add, take and put_add are each other's
 ** transposes, so derivatives stay within the family.
 ** Attributes: i[0] the dim; i[1] of the transposes: its extent.
+** writer says which of several elements laid at one place stays there: what
+** is laid comes through gather or take, so the derivative needs no rule.
 */
 #include "ops/ops.h"
 
@@ -12,8 +14,8 @@
 
 #include <string.h>
 
-enum { GATHER, SCATTER_ADD, TAKE, PUT_ADD, ARGSORT, HISTOGRAM, SORT, MAX_,
-       MIN_, NOPS };
+enum { GATHER, SCATTER_ADD, TAKE, PUT_ADD, WRITER, ARGSORT, HISTOGRAM, SORT,
+       MAX_, MIN_, NOPS };
 static const SdOp table[NOPS];
 
 static SdRows rows_of(const SdShape *s, int dim) {
@@ -286,6 +288,65 @@ static int take_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
+/* ---- writer: i[0] dim, i[1] its extent, i[2] for an assignment ---------- */
+
+static SdStatus writer_infer(SdNode *y, SdError *err) {
+  const SdNode *k = y->in[0];
+  y->dtype = SD_I64;
+  y->shape = k->shape;
+  y->shape.dims[y->attr->i[0]] = y->attr->i[1];
+  if (k->dtype != SD_I64)
+    return sd_error_set(err, SD_EARGUMENT,
+                        "scatter: the index must be i64, not %s",
+                        sd_dtype_name((SdDtype)k->dtype));
+  return sd_shape_check(&y->shape, "scatter", err);
+}
+
+static SdStatus writer_eval(const SdNode *y, const SdArray *const *in,
+                            SdArray *out, SdError *err) {
+  SdArray k;
+  int dim = (int)y->attr->i[0];
+  SdStatus s = sd_array_contiguous(in[0], &k, err);
+  if (s != SD_OK) return s;
+  SdRows r = rows_of(&y->shape, dim);
+  s = sd_rows_writer(y->attr->i[2] ? "index" : "scatter", &r,
+                     k.shape.dims[dim], k.data, out->data, err);
+  sd_array_release(&k);
+  return s;
+}
+
+static SdNode *writer(SdBuilder *b, SdNode *index, int dim, int64_t size,
+                      int assigned) {
+  SdAttr attr = {.count = 3, .i = {dim, size, assigned}};
+  return sd_node_make(b, &table[WRITER], 1, &index, &attr);
+}
+
+static SdNode *writer_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
+                            const int *batched, int64_t size) {
+  (void)batched, (void)size;
+  return writer(b, in[0], (int)y->attr->i[0] + 1, y->attr->i[1],
+                (int)y->attr->i[2]);
+}
+
+static int writer_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                       SdNode **out) {
+  (void)op;
+  int dim = sd_call_dim(b, "scatter", c->a[1].i[0], c->a[0].x->shape.ndim);
+  if (dim < 0) return 0;
+  out[0] = writer(b, c->a[0].x, dim, c->a[2].i[0], 0);
+  return out[0] != NULL;
+}
+
+SdNode *sd_put(SdBuilder *b, SdNode *x, SdNode *index, SdNode *v) {
+  if (!x || !index || !v || index->shape.dims[0] == 0) return x;
+  SdNode *one = sd_number(b, 1, 1);
+  SdNode *w = writer(b, index, 0, x->shape.dims[0], 1);
+  SdNode *last = w ? sd_where(b, sd_lt(b, w, one), one, w) : NULL;
+  SdNode *laid = sd_take(b, v, 0, sd_cast(b, last, SD_I64));
+  for (int i = 1; i < x->shape.ndim; i++) w = sd_unsqueeze(b, w, i);
+  return sd_where(b, sd_lt(b, sd_number(b, 0, 1), w), laid, x);
+}
+
 /* ---- sorting: attributes i[0] dim, i[1] descending ---------------------- */
 
 static SdStatus argsort_infer(SdNode *y, SdError *err) {
@@ -436,6 +497,12 @@ static const SdOp table[NOPS] = {
     [PUT_ADD] = {.name = "put_add", .kind = SD_KIND_CALL,
                  .flags = SD_OP_HIDDEN, .infer = put_infer,
                  .eval = put_eval, .transpose = put_t, .batch = take_batch},
+    [WRITER] = {CALLED("writer_", "index dim:I size:I",
+                       "The last place along dim that names each of 1 .. "
+                       "size, or 0.", "i(4, {3}), 1, 4"),
+                .flags = SD_OP_ZERO_GRAD, .infer = writer_infer,
+                .eval = writer_eval, .batch = writer_batch,
+                .call = writer_call},
     [ARGSORT] = {CALLED("argsort", "x dim:I=-1 descending:B=0",
                         "Indices that sort along dim; stable.",
                         "r{3, 4}\nr{3, 4}, 1"),

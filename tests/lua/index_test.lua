@@ -167,6 +167,51 @@ ints[ints:gt(2)] = 0
 is(ints, { 1, 0, 0 }, "also through a mask")
 ints[k { 1, 3 }] = 4
 is(ints, { 4, 0, 4 }, "and through an index")
+local twice = sd.zeros(4, f64)
+twice[k { 1, 1, 4, -1 }] = t { 5, 7, 1, 2 }
+is(twice, { 7, 0, 0, 2 }, "of values for one place the last stays")
+local long = sd.zeros(2, i64)
+long[k { 1, 2 }] = k { (1 << 60) + 1, 3 }
+is(long[1]:item(), (1 << 60) + 1, "long integers are assigned exactly")
+local bytes = sd.zeros(2, { dtype = "u8" })
+bytes[k { 1, 1 }] = sd.tensor({ 200, 250 }, { dtype = "u8" })
+is(bytes, { 250, 0 }, "bytes do not overflow")
+local square = sd.zeros(3, f64)
+square[k { { 1, 2 }, { 3, 1 } }] = t { { 1, 2 }, { 3, 4 } }
+is(square, { 4, 2, 3 }, "assignment through an index of two dims")
+local slopes = sd.grad(function(p)
+  local z = p[1] * 1
+  z[k { 1, 1 }] = p[2]
+  return (z * t { 1, 2, 3 }):sum()
+end)({ sd.ones(3, f64), sd.ones(2, f64) })
+is(slopes[1], { 0, 2, 3 }, "what is kept has its slope")
+is(slopes[2], { 0, 1 }, "and so has what stays")
+is(sd.vmap(function(v, at)
+  local z = sd.zeros(3, f64)
+  z[at] = v
+  return z
+end)(t { { 1, 2 }, { 3, 4 } }, k { { 1, 2 }, { 3, 3 } }),
+   { { 1, 2, 0 }, { 0, 0, 4 } }, "under vmap as well")
+local picked = sd.zeros(4, f64)
+picked[sd.tensor { true, false, true, false }] = t { 5, 7 }
+is(picked, { 5, 0, 7, 0 }, "a value for each true of a mask")
+local corner = sd.zeros(2, 2, f64)
+corner[sd.tensor { { true, false }, { true, true } }] = t { 5, 7, 8 }
+is(corner, { { 5, 0 }, { 7, 8 } }, "also over two dims")
+local whole = sd.zeros(2, 2, f64)
+whole[sd.tensor { true, true }] = t { 5, 7 }
+is(whole, { { 5, 7 }, { 5, 7 } }, "a row for each true of a row mask")
+is(m[2.0], { 4, 5, 6 }, "a whole float is a place")
+is(m[{ 2.0, { 2.0, 3 } }], { 5, 6 }, "also in a list")
+bad(function() return m[math.maxinteger] end,
+    "index 9223372036854775807 is outside dim 1", "long indices are printed")
+bad(function() return m[1.5] end, "index: a tensor has no place 1%.5",
+    "no place between two")
+bad(function() return m[t { 1.9 }] end,
+    "index: an index tensor must be i64 or bool, not f64", "no float index")
+bad(function() twice[t { 1 }] = 2 end,
+    "index: an index tensor must be i64 or bool, not f64",
+    "nor for assignment")
 local flags = sd.tensor { true, true }
 flags[1] = false
 is(flags, { false, true }, "assignment to booleans")
