@@ -3,6 +3,7 @@
 
 local fail = require "saddle.fail"
 local arguments = require "saddle.arguments"
+local diagonal = require "saddle.diagonal"
 
 return function(sd, methods, core)
   local is_tensor = core.is_tensor
@@ -550,16 +551,17 @@ return function(sd, methods, core)
       k = k or 0
       local down, right = math.max(-k, 0), math.max(k, 0)
       if x.ndim == 1 then
-        local n = x:numel()
-        local d = x:unsqueeze(2) * sd.eye(n, { dtype = x.dtype })
-        return d:pad { right, down, down, right }
+        -- Chosen, not multiplied by 0, which would spread NaN.
+        local zero = sd.zeros({}, { dtype = x.dtype })
+        local on = sd.eye(x:numel(), { dtype = "bool" })
+        return sd.where(on, x:unsqueeze(2), zero)
+               :pad { right, down, down, right }
       elseif x.ndim ~= 2 then
         fail("diag: needs a vector or a matrix, not %d dims", x.ndim)
       end
       local n = math.min(x:size(1) - down, x:size(2) - right)
       if n <= 0 then return sd.zeros({ 0 }, { dtype = x.dtype }) end
-      local block = x:narrow(1, down + 1, n):narrow(2, right + 1, n)
-      return (block * sd.eye(n, { dtype = x.dtype })):sum(2)
+      return diagonal(x:narrow(1, down + 1, n):narrow(2, right + 1, n), 1, 2)
     end)
   define("scatter", "x dim:I index src:T",
     "x with src (a tensor or a number) laid at the places in index.",
@@ -567,11 +569,11 @@ return function(sd, methods, core)
       if not is_tensor(src) then
         src = sd.full(index.shape, src, { dtype = x.dtype })
       end
-      local zero = sd.zeros_like(x)
-      local ones = sd.ones(index.shape, { dtype = x.dtype })
-      local hits = sd.scatter_add(zero, dim, index, ones)
-      local laid = sd.scatter_add(zero, dim, index, src)
-      return sd.where(hits:gt(0), laid / sd.maximum(hits, 1), x)
+      if index:numel() == 0 then return x end
+      -- Of the elements for one place the last stays.
+      local last = core.ops.writer_(index, dim, x:size(dim))
+      local laid = src:to(x.dtype):gather(dim, last:maximum(1))
+      return sd.where(last:gt(0), laid, x)
     end)
   define("masked_fill", "x:T mask value:T", "x with value where mask is true.",
     "r{2, 3}, r{3}:gt(0), 2", function(x, mask, value)

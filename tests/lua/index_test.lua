@@ -335,10 +335,35 @@ is(t { 1, 2 }:pad { 1, 2 }, { 0, 1, 2, 0, 0 }, "pad")
 is(t { 1, 2, 3, 4 }:unfold(1, 2, 2), { { 1, 2 }, { 3, 4 } }, "unfold")
 is(t { 1, 2 }:diag(), { { 1, 0 }, { 0, 2 } }, "diag of a vector")
 is(m:diag(), { 1, 5 }, "diag of a matrix")
+local odd = t { { 1, 0 / 0 }, { 1 / 0, 2 } }
+is(odd:diag(), { 1, 2 }, "what is beside the diagonal stays there")
+is(sd.einsum("ii->i", odd), { 1, 2 }, "also in einsum")
+is(sd.einsum("ii", odd):item(), 3, "and in a trace")
+is(t { 1, 1 / 0 }:diag(), { { 1, 0 }, { 0, 1 / 0 } }, "zeros beside infinity")
+is(t { 1, 2 }:diag(-1), { { 0, 0, 0 }, { 1, 0, 0 }, { 0, 2, 0 } },
+   "a vector below the diagonal")
+is(m:diag(1), { 2, 6 }, "an upper diagonal")
+is(m:diag(5).shape, { 0 }, "a diagonal of nothing")
+is(sd.tensor { { true, false }, { true, true } }:diag(), { true, true },
+   "diag of booleans")
+is(k { 3, 4 }:diag(), { { 3, 0 }, { 0, 4 } }, "diag of integers")
+is(k { 3, 4 }:diag().dtype, "i64", "stays so")
+is(sd.tensor { true }:diag(), { { true } }, "a boolean diagonal")
+is(sd.einsum("iji->ij", sd.arange(1, 12, f64):reshape(2, 3, 2)),
+   { { 1, 3, 5 }, { 8, 10, 12 } }, "einsum: a diagonal of outer dims")
+is(sd.vmap(function(w) return w:diag() end)(sd.stack { m, m + 1 }),
+   { { 1, 5 }, { 2, 6 } }, "diag under vmap")
+bad(function() local _ = sd.einsum("ii", m) end,
+    "einsum: index 'i' has extents 2 and 3", "no diagonal of unequal dims")
 is(m:tril(), { { 1, 0, 0 }, { 4, 5, 0 } }, "tril")
 is(m:triu(1), { { 0, 2, 3 }, { 0, 0, 6 } }, "triu")
 is(m:gather(2, k { { 3 }, { 1 } }), { { 3 }, { 4 } }, "gather")
 is(t { 1, 2, 3 }:scatter(1, k { 2 }, t { 9 }), { 1, 9, 3 }, "scatter")
+is(t { 0, 0 }:scatter(1, k { 1, 1 }, t { 5, 7 }), { 7, 0 },
+   "the last of two stays")
+is(k { 0, 0 }:scatter(1, k { 1 }, 16777217), { 16777217, 0 },
+   "integers are exact")
+is(k { 0, 0 }:scatter(1, k { 1 }, 16777217).dtype, "i64", "and stay so")
 is(sd.zeros(3, f64):scatter_add(1, k { 2, 2 }, t { 1, 2 }), { 0, 3, 0 },
    "scatter_add")
 is(m:index_select(2, k { 3, 1 }), { { 3, 1 }, { 6, 4 } }, "index_select")
