@@ -58,6 +58,12 @@ return function(sd, methods, core)
     return (d == "f32" or d == "f64") and x or x:to(sd.default_dtype())
   end
 
+  -- Integers as sums and products of them are held.
+  local function wide(x)
+    local d = x.dtype
+    return (d == "f32" or d == "f64") and x or x:to "i64"
+  end
+
   -- ---- making ------------------------------------------------------------
 
   --- x in another dtype.
@@ -124,6 +130,7 @@ return function(sd, methods, core)
   define("nan_to_num", "x", "NaN as 0, infinities as the largest numbers.",
     "r{3}", function(x, o)
       o = options(o, { "nan", "posinf", "neginf" }, "nan_to_num")
+      if not (x.dtype == "f32" or x.dtype == "f64") then return x end
       local most = x.dtype == "f32" and 3.4028234663852886e38 or
                    1.7976931348623157e308
       x = sd.where(sd.isnan(x), o.nan or 0, x)
@@ -295,6 +302,7 @@ return function(sd, methods, core)
         return o.keepdim and x or x:squeeze(dim)
       end
       local n = x:size(dim)
+      x = wide(x)
       if n == 0 then x = sd.sum(x, dim, { keepdim = true }) + 1 end
       while n > 1 do
         local half = n // 2
@@ -308,6 +316,7 @@ return function(sd, methods, core)
   define("cumprod", "x dim:I", "Running product along dim.",
     "r{5}, 1\nr{2, 4}, 2", function(x, dim)
       local n, shift = x:size(dim), 1
+      x = wide(x)
       while shift < n do
         local head = x:narrow(dim, 1, shift)
         x = sd.cat({ head, x:narrow(dim, shift + 1, n - shift) *

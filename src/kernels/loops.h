@@ -80,9 +80,9 @@ typedef enum SdLoop {
   SD_LOOP_ISNAN,  /* out is bool, as the next two */
   SD_LOOP_ISINF,
   SD_LOOP_ISFINITE,
-  SD_LOOP_POW,
+  SD_LOOP_POW,    /* of integers: wraps; 0 for what is no whole number */
   SD_LOOP_ATAN2,
-  SD_LOOP_FMOD,   /* C's fmod */
+  SD_LOOP_FMOD,   /* C's fmod; of integers by 0: 0 */
   SD_NLOOPS
 } SdLoop;
 

@@ -218,6 +218,7 @@ is(flags, { false, true }, "assignment to booleans")
 
 -- ---- operators -------------------------------------------------------------
 
+local maxint = math.maxinteger
 local x, y = t { 1, -2, 3 }, t { 2, 2, -2 }
 is(x + y, { 3, 0, 1 }, "+")
 is(x - y, { -1, -4, 5 }, "-")
@@ -239,6 +240,19 @@ is((sd.tensor { 1 } + t { 1 }).dtype, "f64", "f32 and f64 make f64")
 is((sd.tensor { 1 } + t(1)).dtype, "f32", "0-d tensors do not widen")
 is((sd.tensor { true } + 1).dtype, "i64", "bool and integer")
 is((sd.tensor({ 200 }, { dtype = "u8" }) + 100), { 44 }, "u8 wraps")
+is((k { 3, -3 } ^ 2), { 9, 9 }, "^ of integers")
+is((k { 3 } ^ 2).dtype, "i64", "is an integer")
+is((k { 3 } ^ 2.0).dtype, "f32", "except by a float")
+is(k { 3 }[1] ^ 39, k(4052555153018976267), "and exact")
+is(2 ^ k { 3, -1 }, { 8, 0 }, "of no whole value it is 0")
+is((sd.tensor({ 200 }, { dtype = "u8" }) ^ 2), { 64 }, "^ of u8 wraps")
+is((sd.tensor { true, false } ^ 2).dtype, "i64", "^ of booleans counts")
+bad(function() return k { 2 } ^ -1 end,
+    "pow: i64 to the negative power %-1 is no integer", "no negative power")
+bad(function() local _ = sd.pow(2, -1) end,
+    "pow: i64 to the negative power %-1 is no integer", "of a number either")
+is(sd.fmod(k { 7, -7 }, 3), { 1, -1 }, "fmod of integers")
+is(sd.fmod(k { 7 }, 3).dtype, "i64", "is an integer")
 is(m + t { 10, 20, 30 }, { { 11, 22, 33 }, { 14, 25, 36 } }, "rows broadcast")
 is(m + t { { 10 }, { 20 } }, { { 11, 12, 13 }, { 24, 25, 26 } },
    "columns broadcast")
@@ -303,6 +317,20 @@ is(edges, { 0, 1, 2 }, "its edges")
 is(k { 5, 3 }:sum().dtype, "i64", "sum of integers is i64")
 is(sd.tensor { true, true }:sum():item(), 2, "sum counts trues")
 is(sd.zeros(0):sum():item(), 0, "sum of nothing")
+local u8 = sd.tensor({ 3, 200 }, { dtype = "u8" })
+is(u8:prod(), 600, "prod of bytes does not overflow")
+is(u8:prod().dtype, "i64", "and is i64")
+is(u8:cumsum(1), { 3, 203 }, "nor does cumsum")
+is(u8:cumprod(1), { 3, 600 }, "nor cumprod")
+is(sd.tensor { true, true }:cumsum(1), { 1, 2 }, "cumsum counts trues")
+is(sd.tensor { true, false }:prod():item(), 0, "prod of booleans")
+is(sd.tensor { true, false }:max(), true, "max of booleans")
+is(sd.tensor { true, false }:amin(1, { keepdim = true }), { false },
+   "amin of booleans")
+is(sd.tensor { true, false }:sign(), { true, false }, "sign of booleans")
+is(sd.tensor { true, false }:square(), { 1, 0 }, "square of booleans")
+is(m:argmax { keepdim = true }, { { 6 } }, "argmax of all keeps its dims")
+is(m:argmin { keepdim = true }, { { 1 } }, "so does argmin")
 is(sd.zeros(0):prod():item(), 1, "prod of nothing")
 tap.ok(sd.zeros(0):mean():isnan():item(), "mean of nothing is NaN")
 
@@ -394,6 +422,10 @@ is(sd.einsum("ij->", m):item(), 21, "einsum: sum")
 is(t { -2, .5, 3 }:clamp(-1, 1), { -1, .5, 1 }, "clamp")
 is(t { 0 / 0, 1 / 0 }:nan_to_num(), { 0, 1.7976931348623157e308 },
    "nan_to_num")
+is(k { maxint }:nan_to_num(), { maxint }, "integers have no NaN")
+for _, round in ipairs { "floor", "ceil", "round", "trunc" } do
+  is(k { maxint }[round](k { maxint }), { maxint }, round .. " of integers")
+end
 is(t { .5, 1.5, 2.5, -.5 }:round(), { 0, 2, 2, 0 }, "round is to even")
 is(t { 1, 0 / 0 }:maximum(0):isnan(), { false, true }, "maximum passes NaN")
 is(t { 1, 0 / 0, 3 }:amax():isnan():item(), true, "so does amax")
