@@ -264,7 +264,15 @@ return function(sd, methods, core)
       elseif p == 0 then
         return sd.sum(sd.ne(x, 0):to(x.dtype), dim, keep)
       end
-      return sd.sum(sd.abs(x) ^ p, dim, keep) ^ (1 / p)
+      -- Elements of 0 and a norm of 0 have slope 0: powers of them are not
+      -- taken, only chosen.
+      local zero = sd.eq(x, 0)
+      local powers = sd.where(zero, 1, sd.abs(x)) ^ p
+      local s = sd.sum(sd.where(zero, p < 0 and math.huge or 0, powers), dim,
+                       keep)
+      if p < 0 then return s ^ (1 / p) end
+      local none = sd.eq(s, 0)
+      return sd.where(none, 0, sd.where(none, 1, s) ^ (1 / p))
     end)
   define("logsumexp", "x dim:D? keepdim=false", "log(sum(exp(x))) over dims.",
     "r{2, 3}\nr{2, 3}, 2", function(x, dim, o)
@@ -395,20 +403,18 @@ return function(sd, methods, core)
     end)
   define("unique", "x", "Distinct elements, ascending, and their counts.",
     "r{3}", function(x)
-      local v = sd.sort(x:reshape(-1)):totable()
-      local values, counts = {}, {}
-      for _, e in ipairs(v) do
-        if values[#values] == e then
+      local sorted = sd.sort(x:reshape(-1))
+      local firsts, counts, last = {}, {}, nil
+      for i, e in ipairs(sorted:totable()) do
+        if i > 1 and last == e then
           counts[#counts] = counts[#counts] + 1
         else
-          values[#values + 1], counts[#counts + 1] = e, 1
+          firsts[#firsts + 1], counts[#counts + 1] = i, 1
         end
+        last = e
       end
-      if #values == 0 then
-        return sd.zeros({ 0 }, { dtype = x.dtype }),
-               sd.zeros({ 0 }, { dtype = "i64" })
-      end
-      return sd.tensor(values, { dtype = x.dtype }),
+      -- Picked, so that each value has its element's slope.
+      return sorted:index_select(1, sd.tensor(firsts, { dtype = "i64" })),
              sd.tensor(counts, { dtype = "i64" })
     end)
 

@@ -70,7 +70,8 @@ typedef enum SdLoop {
   SD_LOOP_ERFINV,
   SD_LOOP_LGAMMA,
   SD_LOOP_POLYGAMMA, /* polygamma(a, b): order a[i] a whole number >= 0; 0 is
-                        digamma.  NaN at poles */
+                        digamma.  At poles infinite, or NaN where the
+                        sides differ */
   SD_LOOP_SIGMOID,   /* no overflow, accurate in both tails */
   SD_LOOP_SOFTPLUS,  /* log(1 + exp(a)), no overflow, accurate tails */
   SD_LOOP_FLOOR,
