@@ -112,6 +112,10 @@ return function(sd, methods, core)
 
   define("clamp", "x:T low:T? high:T?", "x held between low and high.",
     "u(-2, 2, {2, 3}), -1, 1.5", function(x, low, high)
+      if type(low) == "table" then
+        low = options(low, { "min:T", "max:T", "low:T", "high:T" }, "clamp")
+        low, high = low.min or low.low, low.max or low.high
+      end
       -- The slope at the ends is 1, as PyTorch's.
       if low then x = sd.where(sd.lt(x, low), low, x) end
       if high then x = sd.where(sd.gt(x, high), high, x) end
@@ -202,6 +206,11 @@ return function(sd, methods, core)
     function(x) return x * sd.tanh(sd.softplus(x)) end)
   define("hardtanh", "x low=-1 high=1", "x held between low and high.",
     "u(-2, 2, {5})", function(x, low, high)
+      if type(low) == "table" then
+        low = options(low, { "min_val:F", "max_val:F", "low:F", "high:F" },
+                      "hardtanh")
+        low, high = low.min_val or low.low, low.max_val or low.high
+      end
       return sd.clamp(x, low or -1, high or 1)
     end)
   define("hardswish", "x", "x clamp(x + 3, 0, 6) / 6.", "u(-2, 2, {5})",
@@ -744,7 +753,7 @@ return function(sd, methods, core)
       return z - sd.log(sd.sum(sd.exp(z), dim, { keepdim = true }))
     end)
 
-  require "saddle.loss" (sd, define, options)
+  require "saddle.loss" (sd, define, options, core.ops)
   sd.about = about
   for name, entry in pairs(core.about) do about[name] = about[name] or entry end
 end

@@ -45,6 +45,17 @@ static SdStatus check_indices(const char *what, int64_t n,
                       (long long)len);
 }
 
+SdStatus sd_rows_labels(const char *what, int64_t n, const int64_t *label,
+                        int64_t classes, SdError *err) {
+  int64_t i = 0;
+  while (i < n && label[i] >= 1 && label[i] <= classes) i++;
+  if (i == n) return SD_OK;
+  return sd_error_set(err, SD_EARGUMENT,
+                      "%s: label %lld is outside 1 .. %lld (number %lld)",
+                      what, (long long)label[i], (long long)classes,
+                      (long long)i + 1);
+}
+
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE void gather_row(size_t size, int64_t n, int64_t len, const char *x,

@@ -14,8 +14,8 @@
 
 #include <string.h>
 
-enum { GATHER, SCATTER_ADD, TAKE, PUT_ADD, WRITER, ARGSORT, HISTOGRAM, SORT,
-       MAX_, MIN_, NOPS };
+enum { GATHER, SCATTER_ADD, TAKE, PUT_ADD, PICK, WRITER, ARGSORT, HISTOGRAM,
+       SORT, MAX_, MIN_, NOPS };
 static const SdOp table[NOPS];
 
 static SdRows rows_of(const SdShape *s, int dim) {
@@ -52,6 +52,17 @@ static SdNode *lead(SdBuilder *b, SdNode *x, int batched, int64_t size) {
 
 /* ---- gather, scatter_add ------------------------------------------------ */
 
+/* Whose labels the index holds, by the last attribute of either: they do not
+** count from the end, and errors speak of them. */
+static const char *const labelled[] = {NULL, "cross_entropy", "nll"};
+
+static SdStatus check_labels(int64_t whose, const SdArray *index,
+                             int64_t classes, SdError *err) {
+  if (!whose) return SD_OK;
+  return sd_rows_labels(labelled[whose], sd_array_numel(index), index->data,
+                        classes, err);
+}
+
 static SdStatus same_but(const SdNode *y, const SdShape *a, const SdShape *b,
                          int dim, SdError *err) {
   SdShape c = *a;
@@ -79,29 +90,44 @@ static SdStatus gather_eval(const SdNode *y, const SdArray *const *in,
   SdStatus s = two_inputs(in, &x, &k, err);
   if (s != SD_OK) return s;
   SdRows r = rows_of(&x.shape, dim);
-  s = sd_rows_gather(sd_dtype_size(x.dtype), &r, y->shape.dims[dim], x.data,
-                     k.data, out->data, err);
+  s = check_labels(y->attr->i[1], &k, r.len, err);
+  if (s == SD_OK)
+    s = sd_rows_gather(sd_dtype_size(x.dtype), &r, y->shape.dims[dim], x.data,
+                       k.data, out->data, err);
   sd_array_release(&x);
   sd_array_release(&k);
   return s;
 }
 
-SdNode *sd_gather(SdBuilder *b, SdNode *x, int dim, SdNode *index) {
-  SdAttr attr = {.count = 1, .i = {dim}};
+static SdNode *gather(SdBuilder *b, SdNode *x, int dim, SdNode *index,
+                      int64_t whose) {
+  SdAttr attr = {.count = 2, .i = {dim, whose}};
   SdNode *in[2] = {x, index};
   return sd_node_make(b, &table[GATHER], 2, in, &attr);
+}
+
+SdNode *sd_gather(SdBuilder *b, SdNode *x, int dim, SdNode *index) {
+  return gather(b, x, dim, index, 0);
+}
+
+static SdNode *scatter_add(SdBuilder *b, SdNode *x, int dim, SdNode *index,
+                           int64_t size, int64_t whose) {
+  SdAttr attr = {.count = 3, .i = {dim, size, whose}};
+  SdNode *in[2] = {x, index};
+  return sd_node_make(b, &table[SCATTER_ADD], 2, in, &attr);
 }
 
 static SdNode *gather_t(SdBuilder *b, SdNode *y, int i, SdNode *g) {
   int dim = (int)y->attr->i[0];
   if (i == 1) return NULL;
-  return sd_scatter_add(b, g, dim, y->in[1], y->in[0]->shape.dims[dim]);
+  return scatter_add(b, g, dim, y->in[1], y->in[0]->shape.dims[dim],
+                     y->attr->i[1]);
 }
 
 static SdNode *gather_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
                             const int *batched, int64_t size) {
-  return sd_gather(b, lead(b, in[0], batched[0], size),
-                   (int)y->attr->i[0] + 1, lead(b, in[1], batched[1], size));
+  return gather(b, lead(b, in[0], batched[0], size), (int)y->attr->i[0] + 1,
+                lead(b, in[1], batched[1], size), y->attr->i[1]);
 }
 
 static SdStatus scatter_infer(SdNode *y, SdError *err) {
@@ -124,8 +150,10 @@ static SdStatus scatter_eval(const SdNode *y, const SdArray *const *in,
   SdStatus s = two_inputs(in, &x, &k, err);
   if (s != SD_OK) return s;
   SdRows r = rows_of(&y->shape, dim);
-  s = sd_rows_scatter_add(x.dtype, &r, x.shape.dims[dim], x.data, k.data,
-                          out->data, err);
+  s = check_labels(y->attr->i[2], &k, r.len, err);
+  if (s == SD_OK)
+    s = sd_rows_scatter_add(x.dtype, &r, x.shape.dims[dim], x.data, k.data,
+                            out->data, err);
   sd_array_release(&x);
   sd_array_release(&k);
   return s;
@@ -133,21 +161,20 @@ static SdStatus scatter_eval(const SdNode *y, const SdArray *const *in,
 
 SdNode *sd_scatter_add(SdBuilder *b, SdNode *x, int dim, SdNode *index,
                        int64_t size) {
-  SdAttr attr = {.count = 2, .i = {dim, size}};
-  SdNode *in[2] = {x, index};
-  return sd_node_make(b, &table[SCATTER_ADD], 2, in, &attr);
+  return scatter_add(b, x, dim, index, size, 0);
 }
 
 static SdNode *scatter_t(SdBuilder *b, SdNode *y, int i, SdNode *g) {
   if (i == 1) return NULL;
-  return sd_gather(b, g, (int)y->attr->i[0], y->in[1]);
+  return gather(b, g, (int)y->attr->i[0], y->in[1], y->attr->i[2]);
 }
 
 static SdNode *scatter_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
                              const int *batched, int64_t size) {
-  return sd_scatter_add(b, lead(b, in[0], batched[0], size),
-                        (int)y->attr->i[0] + 1,
-                        lead(b, in[1], batched[1], size), y->attr->i[1]);
+  return scatter_add(b, lead(b, in[0], batched[0], size),
+                     (int)y->attr->i[0] + 1,
+                     lead(b, in[1], batched[1], size), y->attr->i[1],
+                     y->attr->i[2]);
 }
 
 static int gather_call(SdBuilder *b, const SdOp *op, const SdCall *c,
@@ -155,6 +182,17 @@ static int gather_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   int dim = sd_call_dim(b, op->name, c->a[1].i[0], c->a[0].x->shape.ndim);
   if (dim < 0) return 0;
   out[0] = sd_gather(b, c->a[0].x, dim, c->a[2].x);
+  return out[0] != NULL;
+}
+
+/* pick_(x, dim, labels, whose) */
+static int pick_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                     SdNode **out) {
+  int dim = sd_call_dim(b, op->name, c->a[1].i[0], c->a[0].x->shape.ndim);
+  int64_t whose = c->a[3].i[0];
+  int known = whose > 0 && whose < (int64_t)(sizeof labelled / sizeof(char *));
+  if (dim < 0) return 0;
+  out[0] = gather(b, c->a[0].x, dim, c->a[2].x, known ? whose : 0);
   return out[0] != NULL;
 }
 
@@ -432,7 +470,14 @@ static int extreme_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] && out[1] ? 2 : 0;
 }
 
-/* ---- histogram: f holds nothing; i[0] bins; inputs x, low, high --------- */
+/* ---- histogram of the dims after the first i[1], in i[0] bins ----------- */
+
+static SdNode *histogram(SdBuilder *b, SdNode *const *in, int64_t bins,
+                         int64_t leading) {
+  SdAttr attr = {.count = 2, .i = {bins, leading}};
+  return sd_node_make(b, &table[HISTOGRAM], 3, in, &attr);
+}
+
 
 static SdStatus histogram_infer(SdNode *y, SdError *err) {
   int64_t bins = y->attr->i[0];
@@ -440,8 +485,10 @@ static SdStatus histogram_infer(SdNode *y, SdError *err) {
     return sd_error_set(err, SD_EARGUMENT, "histogram: %lld bins",
                         (long long)bins);
   y->dtype = SD_F64;
-  y->shape = sd_shape_make(1, &bins);
-  return SD_OK;
+  y->shape = y->in[0]->shape;
+  y->shape.ndim = (int)y->attr->i[1] + 1;
+  y->shape.dims[y->attr->i[1]] = bins;
+  return sd_shape_check(&y->shape, "histogram", err);
 }
 
 static SdStatus histogram_eval(const SdNode *y, const SdArray *const *in,
@@ -449,16 +496,27 @@ static SdStatus histogram_eval(const SdNode *y, const SdArray *const *in,
   SdArray x;
   SdStatus s = sd_array_contiguous(in[0], &x, err);
   if (s != SD_OK) return s;
-  sd_rows_histogram(x.dtype, sd_array_numel(&x), x.data,
-                    *(const double *)in[1]->data,
-                    *(const double *)in[2]->data, y->attr->i[0], out->data);
+  int64_t bins = y->attr->i[0], rows = sd_array_numel(out) / bins;
+  int64_t n = rows ? sd_array_numel(&x) / rows : 0;
+  for (int64_t i = 0; i < rows; i++)
+    sd_rows_histogram(
+        x.dtype, n,
+        (const char *)x.data + i * n * (int64_t)sd_dtype_size(x.dtype),
+        *(const double *)in[1]->data, *(const double *)in[2]->data, bins,
+        (double *)out->data + i * bins);
   sd_array_release(&x);
   return SD_OK;
 }
 
+static SdNode *histogram_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
+                               const int *batched, int64_t size) {
+  (void)batched, (void)size;
+  return histogram(b, in, y->attr->i[0], y->attr->i[1] + 1);
+}
+
 static int histogram_call(SdBuilder *b, const SdOp *op, const SdCall *c,
                           SdNode **out) {
-  SdAttr attr = {.count = 1, .i = {c->a[1].i[0]}};
+  (void)op;
   SdNode *in[3] = {c->a[0].x, sd_constant(b, SD_F64, c->a[2].f),
                    sd_constant(b, SD_F64, c->a[3].f)};
   if (!(c->a[2].f < c->a[3].f)) {
@@ -466,7 +524,7 @@ static int histogram_call(SdBuilder *b, const SdOp *op, const SdCall *c,
                     c->a[2].f, c->a[3].f);
     return 0;
   }
-  out[0] = sd_node_make(b, op, 3, in, &attr);
+  out[0] = histogram(b, in, c->a[1].i[0], 0);
   return out[0] != NULL;
 }
 
@@ -483,6 +541,10 @@ static const SdOp table[NOPS] = {
                 .infer = gather_infer, .eval = gather_eval,
                 .transpose = gather_t, .batch = gather_batch,
                 .call = gather_call},
+    [PICK] = {.name = "pick_", .args = "x dim:I labels whose:I",
+              .call = pick_call,
+              .doc = "gather by the labels of a loss, which errors name.",
+              .samples = "r{3, 4}, 2, i(4, {3, 1}), 1"},
     [SCATTER_ADD] = {CALLED("scatter_add", "x dim:I index src",
                             "x with src added at the places in index.",
                             "r{3, 4}, 2, i(4, {3, 2}), r{3, 2}"),
@@ -513,7 +575,8 @@ static const SdOp table[NOPS] = {
                           "Counts in equal bins over [low, high].",
                           "r{20}, 5, -1, 1"),
                    .flags = SD_OP_ZERO_GRAD, .infer = histogram_infer,
-                   .eval = histogram_eval, .call = histogram_call},
+                   .eval = histogram_eval, .batch = histogram_batch,
+                   .call = histogram_call},
     [SORT] = {.name = "sort", .args = "x dim:I=-1 descending:B=0",
               .call = sort_call, .doc = "Sorted values and their indices.",
               .samples = "r{3, 4}\nr{3, 4}, 1, {descending = true}"},

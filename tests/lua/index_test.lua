@@ -324,6 +324,9 @@ tap.ok(t { 3, 0 / 0, 1 }:median():isnan():item(), "median passes NaN")
 tap.ok(t { 3, 0 / 0, 1 }:quantile(0.5):isnan():item(), "so does quantile")
 local counts, edges = t { 0, 1, 1, 2 }:histogram(2)
 is(counts, { 1, 3 }, "histogram")
+is(sd.vmap(function(v) return (v:histogram(2, { range = { 0, 2 } })) end)(
+     t { { 0, 1, 2 }, { 0, 0, 2 } }), { { 1, 2 }, { 2, 1 } },
+   "histograms under vmap")
 is(edges, { 0, 1, 2 }, "its edges")
 is(k { 5, 3 }:sum().dtype, "i64", "sum of integers is i64")
 is(sd.tensor { true, true }:sum():item(), 2, "sum counts trues")
@@ -434,6 +437,22 @@ is(sd.einsum("ij,kj->ik", m, m), { { 14, 32 }, { 32, 77 } }, "einsum: product")
 is(sd.einsum("ii", t { { 1, 2 }, { 3, 4 } }):item(), 5, "einsum: trace")
 is(sd.einsum("ij->", m):item(), 21, "einsum: sum")
 is(t { -2, .5, 3 }:clamp(-1, 1), { -1, .5, 1 }, "clamp")
+is(t { -2, .5, 3 }:clamp { min = -1, max = 1 }, { -1, .5, 1 },
+   "its bounds by name")
+is(t { -2, .5, 3 }:clamp { max = 1 }, { -2, .5, 1 }, "one bound by name")
+is(t { -2, .5, 3 }:hardtanh { min_val = -1.5, max_val = 2 }, { -1.5, .5, 2 },
+   "hardtanh's bounds by name")
+local scores = sd.zeros(2, 10, f64)
+bad(function() sd.eval(sd.cross_entropy(scores, k { 1, 11 })) end,
+    "cross_entropy: label 11 is outside 1 .. 10 %(number 2%)",
+    "a label too large")
+bad(function() sd.eval(sd.cross_entropy(scores, k { 0, 1 })) end,
+    "cross_entropy: label 0 is outside 1 .. 10", "labels from 0")
+bad(function() sd.eval(sd.nll(scores, k { 1, -1 })) end,
+    "nll: label %-1 is outside 1 .. 10", "labels do not count from the end")
+bad(function()
+  sd.eval(sd.grad(sd.cross_entropy)(scores, k { 0, 1 }))
+end, "cross_entropy: label 0 is outside 1 .. 10", "also in the gradient")
 is(t { 0 / 0, 1 / 0 }:nan_to_num(), { 0, 1.7976931348623157e308 },
    "nan_to_num")
 is(k { maxint }:nan_to_num(), { maxint }, "integers have no NaN")
