@@ -66,6 +66,23 @@ return function(sd, methods, core)
 
   -- ---- making ------------------------------------------------------------
 
+  local function has_dims(v)
+    while type(v) == "table" do v = v[1] end
+    return is_tensor(v) and v:numel() ~= 1
+  end
+  local function stacked(v)
+    if type(v) ~= "table" then return v end
+    local items = {}
+    for i, e in ipairs(v) do items[i] = stacked(e) end
+    return sd.stack(items)
+  end
+
+  --- A tensor of numbers in nested tables; of tensors of one shape, stacked.
+  function sd.tensor(v, o)
+    if type(v) ~= "table" or not has_dims(v) then return core.tensor(v, o) end
+    return core.tensor(stacked(v), o)
+  end
+
   --- x in another dtype.
   function methods.to(x, dtype) return sd.cast(x, dtype) end
 
@@ -439,8 +456,13 @@ return function(sd, methods, core)
   end
   sd.T = methods.T
 
-  define("flatten", "x from:I=1 to:I=-1", "Dims from..to joined into one.",
+  define("flatten", "x from:D=1 to:I=-1", "Dims from..to joined into one.",
     "r{2, 3, 2}, 2\nr{}", function(x, from, to)
+      if type(from) == "table" then
+        local o = options(from, { "start_dim:I", "end_dim:I", "from:I",
+                                  "to:I" }, "flatten")
+        from, to = o.start_dim or o.from, o.end_dim or o.to
+      end
       local shape, n = x.shape, x.ndim
       if n == 0 then return x:reshape(1) end
       from, to = from or 1, to or -1
@@ -460,16 +482,32 @@ return function(sd, methods, core)
       end
       return x:reshape(new)
     end)
-  define("movedim", "x from:I to:I", "One dim put at another place.",
-    "r{2, 3, 4}, 1, 3", function(x, from, to)
-      local n, order = x.ndim, {}
-      if from < 0 then from = from + n + 1 end
-      if to < 0 then to = to + n + 1 end
-      if from < 1 or from > n or to < 1 or to > n then
-        fail("movedim: dim %d to %d of %d", from, to, n)
+  -- A dim or a list of them, each counted from the front and once.
+  local function dims_list(x, dims, what)
+    local list, seen = {}, {}
+    for i, d in ipairs(type(dims) == "table" and dims or { dims }) do
+      list[i] = d < 0 and d + x.ndim + 1 or d
+      if list[i] < 1 or list[i] > x.ndim or seen[list[i]] then
+        fail("%s: dim %d of %d", what, d, x.ndim)
       end
-      for d = 1, n do if d ~= from then order[#order + 1] = d end end
-      table.insert(order, to, from)
+      seen[list[i]] = true
+    end
+    return list
+  end
+  define("movedim", "x from:D to:D", "Dims put at other places.",
+    "r{2, 3, 4}, 1, 3\nr{2, 3, 4}, {1, 2}, {3, 1}", function(x, from, to)
+      local order, moved, at = {}, {}, 1
+      from, to = dims_list(x, from, "movedim"), dims_list(x, to, "movedim")
+      if #from ~= #to then
+        fail("movedim: %d dims to %d places", #from, #to)
+      end
+      for i, d in ipairs(from) do order[to[i]], moved[d] = d, true end
+      for d = 1, x.ndim do
+        if not moved[d] then
+          while order[at] do at = at + 1 end
+          order[at] = d
+        end
+      end
       return x:permute(order)
     end)
   define("stack", "list:L dim:I=1", "Tensors of one shape along a new dim.",
@@ -509,8 +547,21 @@ return function(sd, methods, core)
       local size = x:size(dim or 1)
       return sd.split(x, math.max(1, (size + n - 1) // n), dim)
     end)
-  define("roll", "x shift:I dim:I?", "Shifted along dim, wrapping round.",
-    "r{5}, 2\nr{2, 3}, -1, 2", function(x, shift, dim)
+  define("roll", "x shift:D dim:D?", "Shifted along dims, wrapping round.",
+    "r{5}, 2\nr{2, 3}, -1, 2\nr{2, 3}, {1, 2}, {1, 2}",
+    function(x, shift, dim)
+      if type(dim) == "table" then
+        local shifts = type(shift) == "table" and shift or { shift }
+        if #shifts ~= #dim then
+          fail("roll: %d shifts along %d dims", #shifts, #dim)
+        end
+        for i, d in ipairs(dim) do x = sd.roll(x, shifts[i], d) end
+        return x
+      end
+      if type(shift) == "table" then
+        if #shift ~= 1 then fail("roll: %d shifts along 1 dim", #shift) end
+        shift = shift[1]
+      end
       if dim == nil then
         return sd.roll(x:reshape(-1), shift, 1):reshape(x.shape)
       end
@@ -597,7 +648,14 @@ return function(sd, methods, core)
       -- Of the elements for one place the last stays.
       local last = core.ops.writer_(index, dim, x:size(dim))
       local laid = src:to(x.dtype):gather(dim, last:maximum(1))
-      return sd.where(last:gt(0), laid, x)
+      if core.same_shape(last, x) then
+        return sd.where(last:gt(0), laid, x)
+      end
+      -- An index smaller than x beside dim leaves the rest.
+      local part, y = {}, core.alias(x)
+      for d = 1, x.ndim do part[d] = { 1, last:size(d) } end
+      y[part] = sd.where(last:gt(0), laid, x[part])
+      return y
     end)
   define("masked_fill", "x:T mask value:T", "x with value where mask is true.",
     "r{2, 3}, r{3}:gt(0), 2", function(x, mask, value)
@@ -609,13 +667,21 @@ return function(sd, methods, core)
       if type(classes) == "table" then classes, o = nil, classes end
       o = options(o, { "dtype:S" }, "one_hot")
       classes = classes or labels:max():item()
-      return labels:unsqueeze(-1):eq(sd.arange(1, classes))
-                   :to(o.dtype or sd.default_dtype())
+      local at = labels:to("i64"):unsqueeze(-1)
+      return core.ops.writer_(at, -1, classes, true)
+                     :to(o.dtype or sd.default_dtype())
     end)
-  --- Coordinates of a grid: meshgrid(x, y) gives two #x by #y tensors.
+  --- Coordinates of a grid: meshgrid(x, y) gives two #x by #y tensors;
+  --- with { indexing = "xy" } as a last argument #y by #x, as plots want.
   function sd.meshgrid(...)
-    local xs, shape = { ... }, {}
-    for i = 1, select("#", ...) do
+    local xs, shape, n = { ... }, {}, select("#", ...)
+    local o
+    if type(xs[n]) == "table" then n, o, xs[n] = n - 1, xs[n], nil end
+    local how = options(o, { "indexing:S" }, "meshgrid").indexing or "ij"
+    if how ~= "ij" and how ~= "xy" then
+      fail("meshgrid: indexing is 'ij' or 'xy', not '%s'", how)
+    end
+    for i = 1, n do
       if not is_tensor(xs[i]) then
         fail("meshgrid: argument %d is a %s, not a tensor", i, type(xs[i]))
       end
@@ -625,6 +691,7 @@ return function(sd, methods, core)
       local s = {}
       for d = 1, #xs do s[d] = d == i and shape[i] or 1 end
       xs[i] = x:reshape(s):expand(shape)
+      if how == "xy" and #xs > 1 then xs[i] = xs[i]:transpose(1, 2) end
     end
     return table.unpack(xs)
   end
@@ -753,6 +820,7 @@ return function(sd, methods, core)
       return z - sd.log(sd.sum(sd.exp(z), dim, { keepdim = true }))
     end)
 
+  require "saddle.pad" (sd, methods, core, about)
   require "saddle.loss" (sd, define, options, core.ops)
   sd.about = about
   for name, entry in pairs(core.about) do about[name] = about[name] or entry end

@@ -177,11 +177,27 @@ static SdNode *scatter_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
                      y->attr->i[2]);
 }
 
+/* The leading part of x that index covers: all of dim, of the others what
+** index has. */
+static SdNode *covered(SdBuilder *b, SdNode *x, int dim, SdNode *index) {
+  int64_t start[SD_MAX_DIMS] = {0}, step[SD_MAX_DIMS];
+  SdShape part = x->shape;
+  for (int i = 0; i < part.ndim; i++) {
+    step[i] = 1;
+    if (i == dim || index->shape.ndim != part.ndim) continue;
+    if (index->shape.dims[i] < part.dims[i])
+      part.dims[i] = index->shape.dims[i];
+  }
+  if (sd_shape_equal(&part, &x->shape)) return x;
+  return sd_slice(b, x, start, part.dims, step);
+}
+
 static int gather_call(SdBuilder *b, const SdOp *op, const SdCall *c,
                        SdNode **out) {
   int dim = sd_call_dim(b, op->name, c->a[1].i[0], c->a[0].x->shape.ndim);
   if (dim < 0) return 0;
-  out[0] = sd_gather(b, c->a[0].x, dim, c->a[2].x);
+  SdNode *x = covered(b, c->a[0].x, dim, c->a[2].x);
+  out[0] = sd_gather(b, x, dim, c->a[2].x);
   return out[0] != NULL;
 }
 
@@ -196,22 +212,40 @@ static int pick_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
+/* src of an index's shape from one at least as large. */
+static SdNode *source(SdBuilder *b, SdNode *src, SdNode *index, int dim) {
+  int64_t n = index->shape.ndim == src->shape.ndim
+                  ? index->shape.dims[dim] : 0;
+  src = covered(b, src, dim, index);
+  if (src && n && n < src->shape.dims[dim]) src = sd_narrow(b, src, dim, 0, n);
+  return src;
+}
+
+/* y as the leading part of zeros in a shape. */
+static SdNode *embedded(SdBuilder *b, SdNode *y, const SdShape *shape) {
+  int64_t start[SD_MAX_DIMS] = {0}, step[SD_MAX_DIMS];
+  if (!y || sd_shape_equal(&y->shape, shape)) return y;
+  for (int i = 0; i < shape->ndim; i++) {
+    step[i] = 1;
+    if (y->shape.ndim != shape->ndim || y->shape.dims[i] > shape->dims[i])
+      return sd_builder_fail(b, SD_EARGUMENT,
+                             "scatter_add: shapes differ: %s and %s",
+                             sd_shape_text(shape).text,
+                             sd_shape_text(&y->shape).text);
+  }
+  return sd_embed(b, y, shape, start, step);
+}
+
 /* The script's scatter_add(x, dim, index, src): x plus what is scattered. */
 static int scatter_call(SdBuilder *b, const SdOp *op, const SdCall *c,
                         SdNode **out) {
-  SdNode *x = c->a[0].x;
+  SdNode *x = c->a[0].x, *index = c->a[2].x;
   int dim = sd_call_dim(b, op->name, c->a[1].i[0], x->shape.ndim);
   if (dim < 0) return 0;
-  SdNode *add = sd_scatter_add(b, sd_cast(b, c->a[3].x, (SdDtype)x->dtype),
-                               dim, c->a[2].x, x->shape.dims[dim]);
-  if (add && !sd_shape_equal(&add->shape, &x->shape)) {
-    sd_builder_fail(b, SD_EARGUMENT,
-                    "scatter_add: shapes differ beside dim %d: %s and %s",
-                    dim + 1, sd_shape_text(&x->shape).text,
-                    sd_shape_text(&c->a[3].x->shape).text);
-    return 0;
-  }
-  out[0] = sd_add(b, x, add);
+  SdNode *src = source(b, c->a[3].x, index, dim);
+  SdNode *add = sd_scatter_add(b, sd_cast(b, src, (SdDtype)x->dtype), dim,
+                               index, x->shape.dims[dim]);
+  out[0] = sd_add(b, x, embedded(b, add, &x->shape));
   return out[0] != NULL;
 }
 
@@ -326,7 +360,9 @@ static int take_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
-/* ---- writer: i[0] dim, i[1] its extent, i[2] for an assignment ---------- */
+/* ---- writer: i[0] dim, i[1] its extent, i[2] who writes -------------- */
+
+enum { SCATTER, ASSIGNMENT, ONE_HOT };
 
 static SdStatus writer_infer(SdNode *y, SdError *err) {
   const SdNode *k = y->in[0];
@@ -347,15 +383,18 @@ static SdStatus writer_eval(const SdNode *y, const SdArray *const *in,
   SdStatus s = sd_array_contiguous(in[0], &k, err);
   if (s != SD_OK) return s;
   SdRows r = rows_of(&y->shape, dim);
-  s = sd_rows_writer(y->attr->i[2] ? "index" : "scatter", &r,
-                     k.shape.dims[dim], k.data, out->data, err);
+  if (y->attr->i[2] == ONE_HOT)
+    s = sd_rows_labels("one_hot", sd_array_numel(&k), k.data, r.len, err);
+  if (s == SD_OK)
+    s = sd_rows_writer(y->attr->i[2] == SCATTER ? "scatter" : "index", &r,
+                       k.shape.dims[dim], k.data, out->data, err);
   sd_array_release(&k);
   return s;
 }
 
 static SdNode *writer(SdBuilder *b, SdNode *index, int dim, int64_t size,
-                      int assigned) {
-  SdAttr attr = {.count = 3, .i = {dim, size, assigned}};
+                      int who) {
+  SdAttr attr = {.count = 3, .i = {dim, size, who}};
   return sd_node_make(b, &table[WRITER], 1, &index, &attr);
 }
 
@@ -371,14 +410,15 @@ static int writer_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   (void)op;
   int dim = sd_call_dim(b, "scatter", c->a[1].i[0], c->a[0].x->shape.ndim);
   if (dim < 0) return 0;
-  out[0] = writer(b, c->a[0].x, dim, c->a[2].i[0], 0);
+  out[0] = writer(b, c->a[0].x, dim, c->a[2].i[0],
+                  c->a[3].i[0] ? ONE_HOT : SCATTER);
   return out[0] != NULL;
 }
 
 SdNode *sd_put(SdBuilder *b, SdNode *x, SdNode *index, SdNode *v) {
   if (!x || !index || !v || index->shape.dims[0] == 0) return x;
   SdNode *one = sd_number(b, 1, 1);
-  SdNode *w = writer(b, index, 0, x->shape.dims[0], 1);
+  SdNode *w = writer(b, index, 0, x->shape.dims[0], ASSIGNMENT);
   SdNode *last = w ? sd_where(b, sd_lt(b, w, one), one, w) : NULL;
   SdNode *laid = sd_take(b, v, 0, sd_cast(b, last, SD_I64));
   for (int i = 1; i < x->shape.ndim; i++) w = sd_unsqueeze(b, w, i);
@@ -559,7 +599,7 @@ static const SdOp table[NOPS] = {
     [PUT_ADD] = {.name = "put_add", .kind = SD_KIND_CALL,
                  .flags = SD_OP_HIDDEN, .infer = put_infer,
                  .eval = put_eval, .transpose = put_t, .batch = take_batch},
-    [WRITER] = {CALLED("writer_", "index dim:I size:I",
+    [WRITER] = {CALLED("writer_", "index dim:I size:I one_hot:B=0",
                        "The last place along dim that names each of 1 .. "
                        "size, or 0.", "i(4, {3}), 1, 4"),
                 .flags = SD_OP_ZERO_GRAD, .infer = writer_infer,

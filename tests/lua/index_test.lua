@@ -412,6 +412,44 @@ is(m:index_select(2, k { 3, 1 }), { { 3, 1 }, { 6, 4 } }, "index_select")
 is(t { 1, 2 }:masked_fill(sd.tensor { true, false }, 9), { 9, 2 },
    "masked_fill")
 is(k { 2, 1 }:one_hot(3), { { 0, 1, 0 }, { 1, 0, 0 } }, "one_hot")
+is(m:gather(2, k { { 3 } }), { { 3 } }, "gather by fewer rows")
+is(m:scatter(2, k { { 3, 1 } }, 0), { { 0, 2, 0 }, { 4, 5, 6 } },
+   "scatter by fewer rows")
+is(m:scatter_add(2, k { { 3 } }, t { { 9, 9 }, { 9, 9 } }),
+   { { 1, 2, 12 }, { 4, 5, 6 } }, "scatter_add of what the index covers")
+is(sd.grad(function(v) return v:gather(2, k { { 3 } }):sum() end)(m),
+   { { 0, 0, 1 }, { 0, 0, 0 } }, "the slope of a small gather")
+bad(function() sd.eval((k { 2, 5 }:one_hot(4))) end,
+    "one_hot: label 5 is outside 1 .. 4", "one_hot of too few classes")
+is(m:flip(1, 2), { { 6, 5, 4 }, { 3, 2, 1 } }, "flip of two dims")
+is(m:roll({ 1, 1 }, { 1, 2 }), { { 6, 4, 5 }, { 3, 1, 2 } },
+   "roll of two dims")
+is(c:movedim({ 1, 2 }, { 2, 1 }).shape, { 3, 2, 4 }, "movedim of two dims")
+is(c:movedim({ 1, 2 }, { -1, 1 }).shape, { 3, 4, 2 }, "with one to the end")
+is(c:flatten { start_dim = 2, end_dim = 3 }.shape, { 2, 12 },
+   "flatten's dims by name")
+is(c:flatten { end_dim = 2 }.shape, { 6, 4 }, "one of them")
+local over, up = sd.meshgrid(t { 1, 2 }, t { 3, 4, 5 }, { indexing = "xy" })
+is(over, { { 1, 2 }, { 1, 2 }, { 1, 2 } }, "meshgrid by x and y")
+is(up, { { 3, 3 }, { 4, 4 }, { 5, 5 } }, "its second part")
+is(sd.tensor { m[1], m[2] }, m, "a table of tensors stacks them")
+is(sd.tensor { m[1], m[2] }.dtype, "f64", "in their dtype")
+is(sd.tensor({ { m, m } }, i64).shape, { 1, 2, 2, 3 }, "nested ones too")
+is(t { 1, 2, 3 }:pad({ 2, 1 }, { mode = "reflect" }), { 3, 2, 1, 2, 3, 2 },
+   "pad by reflection")
+is(t { 1, 2, 3 }:pad(2, 1, { mode = "replicate" }), { 1, 1, 1, 2, 3, 3 },
+   "by the ends")
+is(t { 1, 2, 3 }:pad { widths = { 2, 1 }, mode = "circular" },
+   { 2, 3, 1, 2, 3, 1 }, "round the ends")
+is(m:pad({ -1, 1, 0, 1 }, { mode = "replicate" }),
+   { { 2, 3, 3 }, { 5, 6, 6 }, { 5, 6, 6 } }, "cropped, and over two dims")
+is(t { 1, 2 }:pad({ 1, 0 }, { mode = "constant", value = 7 }), { 7, 1, 2 },
+   "by a constant")
+is(sd.grad(function(v)
+  return v:pad({ 2, 0 }, { mode = "circular" }):sum()
+end)(t { 1, 2, 3 }), { 1, 2, 2 }, "its slope")
+bad(function() local _ = t { 1, 2 }:pad({ 2, 0 }, { mode = "reflect" }) end,
+    "pad: widths 2 and 0 around 2 elements", "no reflection of the whole")
 local s, order = t { 3, 1, 2 }:sort()
 is(s, { 1, 2, 3 }, "sort")
 is(order, { 2, 3, 1 }, "its indices")
