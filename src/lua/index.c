@@ -71,17 +71,16 @@ static void range(lua_State *L, const SdNode *x, int dim, Slice *s) {
     sd_lua_fail(L, "index: a range needs {from, to}, or {} for all");
   if (from < 0) from += n + 1;
   if (to < 0) to += n + 1;
-  int64_t count = step == 0 ? 0 : (to - from) / step + 1;
-  if ((to - from) * (step > 0 ? 1 : -1) < 0) count = 0;
+  int empty = step > 0 ? to < from : to > from;
   if (step == 0 ||
-      (count > 0 && (from < 1 || from > n || to < 1 || to > n)))
+      (!empty && (from < 1 || from > n || to < 1 || to > n)))
     sd_lua_fail(L, "index: range {%s} is outside dim %d of shape %s",
                 lua_pushfstring(L, "%I, %I, %I", (LUAI_UACINT)from,
                                 (LUAI_UACINT)to, (LUAI_UACINT)step),
                 dim + 1, sd_shape_text(&x->shape).text);
-  s->start[dim] = count > 0 ? from - 1 : 0;
-  s->count[dim] = count;
-  s->step[dim] = step;
+  s->start[dim] = empty ? 0 : from - 1;
+  s->count[dim] = empty ? 0 : (to - from) / step + 1;
+  s->step[dim] = s->count[dim] > 1 ? step : 1;
 }
 
 static void read_list(lua_State *L, const SdNode *x, int i, Slice *s) {

@@ -205,6 +205,10 @@ is(m[2.0], { 4, 5, 6 }, "a whole float is a place")
 is(m[{ 2.0, { 2.0, 3 } }], { 5, 6 }, "also in a list")
 bad(function() return m[math.maxinteger] end,
     "index 9223372036854775807 is outside dim 1", "long indices are printed")
+bad(function() return m[{ { math.mininteger, 2 } }] end,
+    "index: range {%-9223372036854775805, 2, 1} is outside dim 1",
+    "also those of ranges")
+is(m[{ {}, { 2, 3, math.maxinteger } }], { { 2 }, { 5 } }, "a long step")
 bad(function() return m[1.5] end, "index: a tensor has no place 1%.5",
     "no place between two")
 bad(function() return m[t { 1.9 }] end,
@@ -573,7 +577,8 @@ bad(function() return (sd.tensor "a") end, "tensor: .*string", "a string")
 bad(function() return (sd.tensor(nil)) end, "tensor: .*nil", "nothing")
 bad(function() return (sd.arange(1, 0 / 0)) end, "arange:", "arange to NaN")
 bad(function() return (sd.arange(1, 5, 0)) end, "arange:", "a step of 0")
-bad(function() return (sd.linspace(0, 1, 0)) end, "linspace: n: expected a whole",
+bad(function() return (sd.linspace(0, 1, 0)) end,
+    "linspace: n: expected a whole",
     "linspace of none")
 bad(function() return (sd.randint(5, 1, { 2 })) end,
     "randint: no i64 from 5 to 1",
