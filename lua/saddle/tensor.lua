@@ -73,7 +73,13 @@ return function(sd, methods, core)
   local function stacked(v)
     if type(v) ~= "table" then return v end
     local items = {}
-    for i, e in ipairs(v) do items[i] = stacked(e) end
+    for i, e in ipairs(v) do
+      items[i] = stacked(e)
+      if not is_tensor(items[i]) or
+         not core.same_shape(items[1], items[i]) then
+        fail("tensor: entry %d of a table of tensors is of another shape", i)
+      end
+    end
     return sd.stack(items)
   end
 

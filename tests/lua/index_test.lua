@@ -437,6 +437,9 @@ local over, up = sd.meshgrid(t { 1, 2 }, t { 3, 4, 5 }, { indexing = "xy" })
 is(over, { { 1, 2 }, { 1, 2 }, { 1, 2 } }, "meshgrid by x and y")
 is(up, { { 3, 3 }, { 4, 4 }, { 5, 5 } }, "its second part")
 is(sd.tensor { m[1], m[2] }, m, "a table of tensors stacks them")
+bad(function() local _ = sd.tensor { m[1], 3 } end,
+    "tensor: entry 2 of a table of tensors is of another shape",
+    "all of one shape")
 is(sd.tensor { m[1], m[2] }.dtype, "f64", "in their dtype")
 is(sd.tensor({ { m, m } }, i64).shape, { 1, 2, 2, 3 }, "nested ones too")
 is(t { 1, 2, 3 }:pad({ 2, 1 }, { mode = "reflect" }), { 3, 2, 1, 2, 3, 2 },
