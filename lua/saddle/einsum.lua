@@ -1,18 +1,20 @@
 -- einsum by pairwise contraction: each pair becomes one batched product.
 
 local fail = require "saddle.fail"
+local diagonal = require "saddle.diagonal"
 
 -- Sums out the letters of x that keep does not name, and takes diagonals of
 -- repeated ones.
-local function simplify(sd, x, letters, keep)
+local function simplify(x, letters, keep)
   local i = 1
   while i <= #letters do
     local j = letters:find(letters:sub(i, i), i + 1, true)
     if j then
-      local n = x:size(i)
-      local shape = {}
-      for d = 1, x.ndim do shape[d] = (d == i or d == j) and n or 1 end
-      x = (x * sd.eye(n, { dtype = x.dtype }):reshape(shape)):sum(j)
+      if x:size(i) ~= x:size(j) then
+        fail("einsum: index '%s' has extents %d and %d", letters:sub(i, i),
+             x:size(i), x:size(j))
+      end
+      x = diagonal(x, i, j)
       letters = letters:sub(1, j - 1) .. letters:sub(j + 1)
     else
       i = i + 1
@@ -122,11 +124,11 @@ return function(sd, spec, ...)
   for i = 2, #xs do
     local later = output .. table.concat(terms, "", i + 1)
     local y, ly
-    x, letters = simplify(sd, x, letters, later .. terms[i])
-    y, ly = simplify(sd, xs[i], terms[i], later .. letters)
+    x, letters = simplify(x, letters, later .. terms[i])
+    y, ly = simplify(xs[i], terms[i], later .. letters)
     x, letters = contract(sd, x, letters, y, ly, later)
   end
-  x, letters = simplify(sd, x, letters, output)
+  x, letters = simplify(x, letters, output)
   if #output < 2 then return x end
   return arrange(x, letters, output)
 end

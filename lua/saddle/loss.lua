@@ -2,7 +2,7 @@
 
 local fail = require "saddle.fail"
 
-return function(sd, define, options)
+return function(sd, define, options, ops)
   local function reduce(l, o, what)
     local how = o.reduction or "mean"
     if how == "mean" then return sd.mean(l) end
@@ -83,10 +83,13 @@ return function(sd, define, options)
       keep = y:ne(o.ignore_index)
       y = sd.where(keep, y, 1)
     end
-    local picked = logp:gather(dim, y:unsqueeze(dim)):squeeze(dim)
+    local function pick(x, d, labels)
+      return ops.pick_(x, d, labels, what == "nll" and 2 or 1)
+    end
+    local picked = pick(logp, dim, y:unsqueeze(dim)):squeeze(dim)
     local w
     if o.weight then
-      w = o.weight:index_select(1, y:reshape(-1)):reshape(y.shape)
+      w = pick(o.weight, 1, y:reshape(-1)):reshape(y.shape)
     end
     if keep then
       local k = keep:to(logp.dtype)

@@ -3,6 +3,7 @@
 
 local fail = require "saddle.fail"
 local arguments = require "saddle.arguments"
+local diagonal = require "saddle.diagonal"
 
 return function(sd, methods, core)
   local is_tensor = core.is_tensor
@@ -57,7 +58,36 @@ return function(sd, methods, core)
     return (d == "f32" or d == "f64") and x or x:to(sd.default_dtype())
   end
 
+  -- Integers as sums and products of them are held.
+  local function wide(x)
+    local d = x.dtype
+    return (d == "f32" or d == "f64") and x or x:to "i64"
+  end
+
   -- ---- making ------------------------------------------------------------
+
+  local function has_dims(v)
+    while type(v) == "table" do v = v[1] end
+    return is_tensor(v) and v:numel() ~= 1
+  end
+  local function stacked(v)
+    if type(v) ~= "table" then return v end
+    local items = {}
+    for i, e in ipairs(v) do
+      items[i] = stacked(e)
+      if not is_tensor(items[i]) or
+         not core.same_shape(items[1], items[i]) then
+        fail("tensor: entry %d of a table of tensors is of another shape", i)
+      end
+    end
+    return sd.stack(items)
+  end
+
+  --- A tensor of numbers in nested tables; of tensors of one shape, stacked.
+  function sd.tensor(v, o)
+    if type(v) ~= "table" or not has_dims(v) then return core.tensor(v, o) end
+    return core.tensor(stacked(v), o)
+  end
 
   --- x in another dtype.
   function methods.to(x, dtype) return sd.cast(x, dtype) end
@@ -105,6 +135,10 @@ return function(sd, methods, core)
 
   define("clamp", "x:T low:T? high:T?", "x held between low and high.",
     "u(-2, 2, {2, 3}), -1, 1.5", function(x, low, high)
+      if type(low) == "table" then
+        low = options(low, { "min:T", "max:T", "low:T", "high:T" }, "clamp")
+        low, high = low.min or low.low, low.max or low.high
+      end
       -- The slope at the ends is 1, as PyTorch's.
       if low then x = sd.where(sd.lt(x, low), low, x) end
       if high then x = sd.where(sd.gt(x, high), high, x) end
@@ -123,6 +157,7 @@ return function(sd, methods, core)
   define("nan_to_num", "x", "NaN as 0, infinities as the largest numbers.",
     "r{3}", function(x, o)
       o = options(o, { "nan", "posinf", "neginf" }, "nan_to_num")
+      if not (x.dtype == "f32" or x.dtype == "f64") then return x end
       local most = x.dtype == "f32" and 3.4028234663852886e38 or
                    1.7976931348623157e308
       x = sd.where(sd.isnan(x), o.nan or 0, x)
@@ -194,6 +229,11 @@ return function(sd, methods, core)
     function(x) return x * sd.tanh(sd.softplus(x)) end)
   define("hardtanh", "x low=-1 high=1", "x held between low and high.",
     "u(-2, 2, {5})", function(x, low, high)
+      if type(low) == "table" then
+        low = options(low, { "min_val:F", "max_val:F", "low:F", "high:F" },
+                      "hardtanh")
+        low, high = low.min_val or low.low, low.max_val or low.high
+      end
       return sd.clamp(x, low or -1, high or 1)
     end)
   define("hardswish", "x", "x clamp(x + 3, 0, 6) / 6.", "u(-2, 2, {5})",
@@ -256,7 +296,15 @@ return function(sd, methods, core)
       elseif p == 0 then
         return sd.sum(sd.ne(x, 0):to(x.dtype), dim, keep)
       end
-      return sd.sum(sd.abs(x) ^ p, dim, keep) ^ (1 / p)
+      -- Elements of 0 and a norm of 0 have slope 0: powers of them are not
+      -- taken, only chosen.
+      local zero = sd.eq(x, 0)
+      local powers = sd.where(zero, 1, sd.abs(x)) ^ p
+      local s = sd.sum(sd.where(zero, p < 0 and math.huge or 0, powers), dim,
+                       keep)
+      if p < 0 then return s ^ (1 / p) end
+      local none = sd.eq(s, 0)
+      return sd.where(none, 0, sd.where(none, 1, s) ^ (1 / p))
     end)
   define("logsumexp", "x dim:D? keepdim=false", "log(sum(exp(x))) over dims.",
     "r{2, 3}\nr{2, 3}, 2", function(x, dim, o)
@@ -294,6 +342,7 @@ return function(sd, methods, core)
         return o.keepdim and x or x:squeeze(dim)
       end
       local n = x:size(dim)
+      x = wide(x)
       if n == 0 then x = sd.sum(x, dim, { keepdim = true }) + 1 end
       while n > 1 do
         local half = n // 2
@@ -307,6 +356,7 @@ return function(sd, methods, core)
   define("cumprod", "x dim:I", "Running product along dim.",
     "r{5}, 1\nr{2, 4}, 2", function(x, dim)
       local n, shift = x:size(dim), 1
+      x = wide(x)
       while shift < n do
         local head = x:narrow(dim, 1, shift)
         x = sd.cat({ head, x:narrow(dim, shift + 1, n - shift) *
@@ -385,20 +435,18 @@ return function(sd, methods, core)
     end)
   define("unique", "x", "Distinct elements, ascending, and their counts.",
     "r{3}", function(x)
-      local v = sd.sort(x:reshape(-1)):totable()
-      local values, counts = {}, {}
-      for _, e in ipairs(v) do
-        if values[#values] == e then
+      local sorted = sd.sort(x:reshape(-1))
+      local firsts, counts, last = {}, {}, nil
+      for i, e in ipairs(sorted:totable()) do
+        if i > 1 and last == e then
           counts[#counts] = counts[#counts] + 1
         else
-          values[#values + 1], counts[#counts + 1] = e, 1
+          firsts[#firsts + 1], counts[#counts + 1] = i, 1
         end
+        last = e
       end
-      if #values == 0 then
-        return sd.zeros({ 0 }, { dtype = x.dtype }),
-               sd.zeros({ 0 }, { dtype = "i64" })
-      end
-      return sd.tensor(values, { dtype = x.dtype }),
+      -- Picked, so that each value has its element's slope.
+      return sorted:index_select(1, sd.tensor(firsts, { dtype = "i64" })),
              sd.tensor(counts, { dtype = "i64" })
     end)
 
@@ -414,8 +462,13 @@ return function(sd, methods, core)
   end
   sd.T = methods.T
 
-  define("flatten", "x from:I=1 to:I=-1", "Dims from..to joined into one.",
+  define("flatten", "x from:D=1 to:I=-1", "Dims from..to joined into one.",
     "r{2, 3, 2}, 2\nr{}", function(x, from, to)
+      if type(from) == "table" then
+        local o = options(from, { "start_dim:I", "end_dim:I", "from:I",
+                                  "to:I" }, "flatten")
+        from, to = o.start_dim or o.from, o.end_dim or o.to
+      end
       local shape, n = x.shape, x.ndim
       if n == 0 then return x:reshape(1) end
       from, to = from or 1, to or -1
@@ -435,16 +488,32 @@ return function(sd, methods, core)
       end
       return x:reshape(new)
     end)
-  define("movedim", "x from:I to:I", "One dim put at another place.",
-    "r{2, 3, 4}, 1, 3", function(x, from, to)
-      local n, order = x.ndim, {}
-      if from < 0 then from = from + n + 1 end
-      if to < 0 then to = to + n + 1 end
-      if from < 1 or from > n or to < 1 or to > n then
-        fail("movedim: dim %d to %d of %d", from, to, n)
+  -- A dim or a list of them, each counted from the front and once.
+  local function dims_list(x, dims, what)
+    local list, seen = {}, {}
+    for i, d in ipairs(type(dims) == "table" and dims or { dims }) do
+      list[i] = d < 0 and d + x.ndim + 1 or d
+      if list[i] < 1 or list[i] > x.ndim or seen[list[i]] then
+        fail("%s: dim %d of %d", what, d, x.ndim)
       end
-      for d = 1, n do if d ~= from then order[#order + 1] = d end end
-      table.insert(order, to, from)
+      seen[list[i]] = true
+    end
+    return list
+  end
+  define("movedim", "x from:D to:D", "Dims put at other places.",
+    "r{2, 3, 4}, 1, 3\nr{2, 3, 4}, {1, 2}, {3, 1}", function(x, from, to)
+      local order, moved, at = {}, {}, 1
+      from, to = dims_list(x, from, "movedim"), dims_list(x, to, "movedim")
+      if #from ~= #to then
+        fail("movedim: %d dims to %d places", #from, #to)
+      end
+      for i, d in ipairs(from) do order[to[i]], moved[d] = d, true end
+      for d = 1, x.ndim do
+        if not moved[d] then
+          while order[at] do at = at + 1 end
+          order[at] = d
+        end
+      end
       return x:permute(order)
     end)
   define("stack", "list:L dim:I=1", "Tensors of one shape along a new dim.",
@@ -484,8 +553,21 @@ return function(sd, methods, core)
       local size = x:size(dim or 1)
       return sd.split(x, math.max(1, (size + n - 1) // n), dim)
     end)
-  define("roll", "x shift:I dim:I?", "Shifted along dim, wrapping round.",
-    "r{5}, 2\nr{2, 3}, -1, 2", function(x, shift, dim)
+  define("roll", "x shift:D dim:D?", "Shifted along dims, wrapping round.",
+    "r{5}, 2\nr{2, 3}, -1, 2\nr{2, 3}, {1, 2}, {1, 2}",
+    function(x, shift, dim)
+      if type(dim) == "table" then
+        local shifts = type(shift) == "table" and shift or { shift }
+        if #shifts ~= #dim then
+          fail("roll: %d shifts along %d dims", #shifts, #dim)
+        end
+        for i, d in ipairs(dim) do x = sd.roll(x, shifts[i], d) end
+        return x
+      end
+      if type(shift) == "table" then
+        if #shift ~= 1 then fail("roll: %d shifts along 1 dim", #shift) end
+        shift = shift[1]
+      end
       if dim == nil then
         return sd.roll(x:reshape(-1), shift, 1):reshape(x.shape)
       end
@@ -550,16 +632,17 @@ return function(sd, methods, core)
       k = k or 0
       local down, right = math.max(-k, 0), math.max(k, 0)
       if x.ndim == 1 then
-        local n = x:numel()
-        local d = x:unsqueeze(2) * sd.eye(n, { dtype = x.dtype })
-        return d:pad { right, down, down, right }
+        -- Chosen, not multiplied by 0, which would spread NaN.
+        local zero = sd.zeros({}, { dtype = x.dtype })
+        local on = sd.eye(x:numel(), { dtype = "bool" })
+        return sd.where(on, x:unsqueeze(2), zero)
+               :pad { right, down, down, right }
       elseif x.ndim ~= 2 then
         fail("diag: needs a vector or a matrix, not %d dims", x.ndim)
       end
       local n = math.min(x:size(1) - down, x:size(2) - right)
       if n <= 0 then return sd.zeros({ 0 }, { dtype = x.dtype }) end
-      local block = x:narrow(1, down + 1, n):narrow(2, right + 1, n)
-      return (block * sd.eye(n, { dtype = x.dtype })):sum(2)
+      return diagonal(x:narrow(1, down + 1, n):narrow(2, right + 1, n), 1, 2)
     end)
   define("scatter", "x dim:I index src:T",
     "x with src (a tensor or a number) laid at the places in index.",
@@ -567,11 +650,18 @@ return function(sd, methods, core)
       if not is_tensor(src) then
         src = sd.full(index.shape, src, { dtype = x.dtype })
       end
-      local zero = sd.zeros_like(x)
-      local ones = sd.ones(index.shape, { dtype = x.dtype })
-      local hits = sd.scatter_add(zero, dim, index, ones)
-      local laid = sd.scatter_add(zero, dim, index, src)
-      return sd.where(hits:gt(0), laid / sd.maximum(hits, 1), x)
+      if index:numel() == 0 then return x end
+      -- Of the elements for one place the last stays.
+      local last = core.ops.writer_(index, dim, x:size(dim))
+      local laid = src:to(x.dtype):gather(dim, last:maximum(1))
+      if core.same_shape(last, x) then
+        return sd.where(last:gt(0), laid, x)
+      end
+      -- An index smaller than x beside dim leaves the rest.
+      local part, y = {}, core.alias(x)
+      for d = 1, x.ndim do part[d] = { 1, last:size(d) } end
+      y[part] = sd.where(last:gt(0), laid, x[part])
+      return y
     end)
   define("masked_fill", "x:T mask value:T", "x with value where mask is true.",
     "r{2, 3}, r{3}:gt(0), 2", function(x, mask, value)
@@ -583,13 +673,21 @@ return function(sd, methods, core)
       if type(classes) == "table" then classes, o = nil, classes end
       o = options(o, { "dtype:S" }, "one_hot")
       classes = classes or labels:max():item()
-      return labels:unsqueeze(-1):eq(sd.arange(1, classes))
-                   :to(o.dtype or sd.default_dtype())
+      local at = labels:to("i64"):unsqueeze(-1)
+      return core.ops.writer_(at, -1, classes, true)
+                     :to(o.dtype or sd.default_dtype())
     end)
-  --- Coordinates of a grid: meshgrid(x, y) gives two #x by #y tensors.
+  --- Coordinates of a grid: meshgrid(x, y) gives two #x by #y tensors;
+  --- with { indexing = "xy" } as a last argument #y by #x, as plots want.
   function sd.meshgrid(...)
-    local xs, shape = { ... }, {}
-    for i = 1, select("#", ...) do
+    local xs, shape, n = { ... }, {}, select("#", ...)
+    local o
+    if type(xs[n]) == "table" then n, o, xs[n] = n - 1, xs[n], nil end
+    local how = options(o, { "indexing:S" }, "meshgrid").indexing or "ij"
+    if how ~= "ij" and how ~= "xy" then
+      fail("meshgrid: indexing is 'ij' or 'xy', not '%s'", how)
+    end
+    for i = 1, n do
       if not is_tensor(xs[i]) then
         fail("meshgrid: argument %d is a %s, not a tensor", i, type(xs[i]))
       end
@@ -599,6 +697,7 @@ return function(sd, methods, core)
       local s = {}
       for d = 1, #xs do s[d] = d == i and shape[i] or 1 end
       xs[i] = x:reshape(s):expand(shape)
+      if how == "xy" and #xs > 1 then xs[i] = xs[i]:transpose(1, 2) end
     end
     return table.unpack(xs)
   end
@@ -727,7 +826,8 @@ return function(sd, methods, core)
       return z - sd.log(sd.sum(sd.exp(z), dim, { keepdim = true }))
     end)
 
-  require "saddle.loss" (sd, define, options)
+  require "saddle.pad" (sd, methods, core, about)
+  require "saddle.loss" (sd, define, options, core.ops)
   sd.about = about
   for name, entry in pairs(core.about) do about[name] = about[name] or entry end
 end

@@ -70,7 +70,8 @@ typedef enum SdLoop {
   SD_LOOP_ERFINV,
   SD_LOOP_LGAMMA,
   SD_LOOP_POLYGAMMA, /* polygamma(a, b): order a[i] a whole number >= 0; 0 is
-                        digamma.  NaN at poles */
+                        digamma.  At poles infinite, or NaN where the
+                        sides differ */
   SD_LOOP_SIGMOID,   /* no overflow, accurate in both tails */
   SD_LOOP_SOFTPLUS,  /* log(1 + exp(a)), no overflow, accurate tails */
   SD_LOOP_FLOOR,
@@ -80,9 +81,9 @@ typedef enum SdLoop {
   SD_LOOP_ISNAN,  /* out is bool, as the next two */
   SD_LOOP_ISINF,
   SD_LOOP_ISFINITE,
-  SD_LOOP_POW,
+  SD_LOOP_POW,    /* of integers: wraps; 0 for what is no whole number */
   SD_LOOP_ATAN2,
-  SD_LOOP_FMOD,   /* C's fmod */
+  SD_LOOP_FMOD,   /* C's fmod; of integers by 0: 0 */
   SD_NLOOPS
 } SdLoop;
 

@@ -45,6 +45,17 @@ static SdStatus check_indices(const char *what, int64_t n,
                       (long long)len);
 }
 
+SdStatus sd_rows_labels(const char *what, int64_t n, const int64_t *label,
+                        int64_t classes, SdError *err) {
+  int64_t i = 0;
+  while (i < n && label[i] >= 1 && label[i] <= classes) i++;
+  if (i == n) return SD_OK;
+  return sd_error_set(err, SD_EARGUMENT,
+                      "%s: label %lld is outside 1 .. %lld (number %lld)",
+                      what, (long long)label[i], (long long)classes,
+                      (long long)i + 1);
+}
+
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE void gather_row(size_t size, int64_t n, int64_t len, const char *x,
@@ -119,6 +130,22 @@ SdStatus sd_rows_put_add(SdDtype d, const SdRows *r, int64_t n,
   if (s != SD_OK) return s;
   zero(d, r, out);
   tables[d]->add(r, n, x, shared, out);
+  return SD_OK;
+}
+
+SdStatus sd_rows_writer(const char *what, const SdRows *r, int64_t n,
+                        const int64_t *index, int64_t *out, SdError *err) {
+  SdStatus s = check_indices(what, r->outer * n * r->inner, index, r->len,
+                             err);
+  if (s != SD_OK) return s;
+  zero(SD_I64, r, out);
+  for (int64_t row = 0; row < r->outer * n; row++) {
+    int64_t *slice = out + row / n * r->len * r->inner;
+    for (int64_t i = 0; i < r->inner; i++) {
+      int64_t at = sd_rows_from_zero(index[row * r->inner + i], r->len);
+      slice[at * r->inner + i] = row % n + 1;
+    }
+  }
   return SD_OK;
 }
 

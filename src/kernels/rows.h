@@ -51,6 +51,16 @@ SdStatus sd_rows_put_add(SdDtype d, const SdRows *r, int64_t n,
                          const void *x, const int64_t *index, void *out,
                          SdError *err);
 
+/* Fails, in the name of what, unless all n labels are in 1 .. classes. */
+SdStatus sd_rows_labels(const char *what, int64_t n, const int64_t *label,
+                        int64_t classes, SdError *err);
+
+/* out[o, k, i] (outer x len x inner): the last j with index[o, j, i] = k,
+** counted from 1, or 0: which element stays where several are laid at one
+** place.  what names the caller in errors. */
+SdStatus sd_rows_writer(const char *what, const SdRows *r, int64_t n,
+                        const int64_t *index, int64_t *out, SdError *err);
+
 /* Counts of the n elements of x in bins equal bins over [low, high], the
 ** last one closed; others and NaN are not counted.  out: bins values. */
 void sd_rows_histogram(SdDtype d, int64_t n, const void *x, double low,

@@ -189,6 +189,17 @@ static int is_empty_options(Reader *r, const Param *p) {
   return 0;
 }
 
+/* Dims that come last may follow one another without a list. */
+static void read_more_dims(Reader *r, const Param *p, SdArgument *a) {
+  lua_State *L = r->L;
+  if (p->kind != 'D' || p != &r->f->params[r->f->n - 1] ||
+      lua_type(L, r->at - 1) != LUA_TNUMBER)
+    return;
+  while (r->at <= r->top && lua_type(L, r->at) == LUA_TNUMBER &&
+         a->n < SD_MAX_LIST)
+    if (!read_integer(r, p, r->at++, &a->i[a->n++])) return;
+}
+
 static void read_argument(Reader *r, const Param *p, SdArgument *a) {
   memset(a, 0, offsetof(SdArgument, i));
   a->i[0] = (int64_t)p->otherwise;
@@ -201,6 +212,7 @@ static void read_argument(Reader *r, const Param *p, SdArgument *a) {
              /* a dtype or generator is only ever named */
              p->kind != 'Y' && p->kind != 'G') {
     read_value(r, p, a, r->at++);
+    if (!r->b->error.code) read_more_dims(r, p, a);
   } else if (p->kind == 'Y' && r->at <= r->top &&
              lua_type(r->L, r->at) == LUA_TSTRING) {
     read_value(r, p, a, r->at++);

@@ -32,10 +32,18 @@ static void whole(const SdNode *x, Slice *s) {
   }
 }
 
+/* A whole number, also when held as a float. */
+static int is_whole(lua_State *L, int i) {
+  int exact = 0;
+  if (lua_type(L, i) == LUA_TNUMBER) lua_tointegerx(L, i, &exact);
+  return exact;
+}
+
 static void single(lua_State *L, const SdNode *x, int dim, int i, Slice *s) {
   int64_t n = x->shape.dims[dim], k = lua_tointeger(L, i);
   if (k == 0 || k > n || k < -n)
-    sd_lua_fail(L, "index %d is outside dim %d of shape %s", (int)k, dim + 1,
+    sd_lua_fail(L, "index %s is outside dim %d of shape %s",
+                lua_pushfstring(L, "%I", (LUAI_UACINT)k), dim + 1,
                 sd_shape_text(&x->shape).text);
   s->start[dim] = k > 0 ? k - 1 : k + n;
   s->count[dim] = 1;
@@ -45,9 +53,9 @@ static void single(lua_State *L, const SdNode *x, int dim, int i, Slice *s) {
 /* A field of the range on the top of the stack. */
 static int64_t range_field(lua_State *L, int k, int64_t otherwise) {
   lua_rawgeti(L, -1, k);
-  if (!lua_isnil(L, -1) && !lua_isinteger(L, -1))
+  if (!lua_isnil(L, -1) && !is_whole(L, -1))
     sd_lua_fail(L, "index: a range {from, to, step} of %s",
-                luaL_typename(L, -1));
+                luaL_tolstring(L, -1, NULL));
   int64_t v = lua_isnil(L, -1) ? otherwise : lua_tointeger(L, -1);
   lua_pop(L, 1);
   return v;
@@ -63,16 +71,16 @@ static void range(lua_State *L, const SdNode *x, int dim, Slice *s) {
     sd_lua_fail(L, "index: a range needs {from, to}, or {} for all");
   if (from < 0) from += n + 1;
   if (to < 0) to += n + 1;
-  int64_t count = step == 0 ? 0 : (to - from) / step + 1;
-  if ((to - from) * (step > 0 ? 1 : -1) < 0) count = 0;
+  int empty = step > 0 ? to < from : to > from;
   if (step == 0 ||
-      (count > 0 && (from < 1 || from > n || to < 1 || to > n)))
-    sd_lua_fail(L, "index: range {%d, %d, %d} is outside dim %d of shape %s",
-                (int)from, (int)to, (int)step, dim + 1,
-                sd_shape_text(&x->shape).text);
-  s->start[dim] = count > 0 ? from - 1 : 0;
-  s->count[dim] = count;
-  s->step[dim] = step;
+      (!empty && (from < 1 || from > n || to < 1 || to > n)))
+    sd_lua_fail(L, "index: range {%s} is outside dim %d of shape %s",
+                lua_pushfstring(L, "%I, %I, %I", (LUAI_UACINT)from,
+                                (LUAI_UACINT)to, (LUAI_UACINT)step),
+                dim + 1, sd_shape_text(&x->shape).text);
+  s->start[dim] = empty ? 0 : from - 1;
+  s->count[dim] = empty ? 0 : (to - from) / step + 1;
+  s->step[dim] = s->count[dim] > 1 ? step : 1;
 }
 
 static void read_list(lua_State *L, const SdNode *x, int i, Slice *s) {
@@ -82,7 +90,7 @@ static void read_list(lua_State *L, const SdNode *x, int i, Slice *s) {
                 sd_shape_text(&x->shape).text);
   for (int dim = 0; dim < n; dim++) {
     lua_rawgeti(L, i, dim + 1);
-    if (lua_isinteger(L, -1)) single(L, x, dim, -1, s);
+    if (is_whole(L, -1)) single(L, x, dim, -1, s);
     else if (lua_istable(L, -1)) range(L, x, dim, s);
     else sd_lua_fail(L, "index: entry %d is a %s", dim + 1,
                      luaL_typename(L, -1));
@@ -93,7 +101,7 @@ static void read_list(lua_State *L, const SdNode *x, int i, Slice *s) {
 /* Reads an integer or a list; 0 when the key is something else. */
 static int read_slice(lua_State *L, const SdNode *x, int i, Slice *s) {
   whole(x, s);
-  if (lua_isinteger(L, i)) {
+  if (is_whole(L, i)) {
     if (x->shape.ndim == 0) sd_lua_fail(L, "index: the tensor has no dims");
     single(L, x, 0, i, s);
     return 1;
@@ -145,59 +153,107 @@ static SdNode *true_places(SdBuilder *b, const SdArray *mask) {
   return places;
 }
 
+/* The trues below element p of dims dim and on. */
+static int64_t count_trues(const SdArray *m, int dim, const char *p) {
+  int64_t n = 0;
+  if (dim == m->shape.ndim) return *p != 0;
+  for (int64_t i = 0; i < m->shape.dims[dim]; i++)
+    n += count_trues(m, dim + 1, p + i * m->strides[dim]);
+  return n;
+}
+
+/* The leading n dims of a shape as one. */
+static SdShape leading_joined(const SdShape *s, int n) {
+  SdShape flat = {.ndim = 1, .dims = {1}};
+  for (int i = 0; i < n; i++) flat.dims[0] *= s->dims[i];
+  for (int i = n; i < s->ndim; i++) flat.dims[flat.ndim++] = s->dims[i];
+  return flat;
+}
+
 /* x[mask]: the mask covers the leading dims of x. */
 static SdNode *select_mask(SdBuilder *b, SdNode *x, SdNode *mask) {
-  SdShape flat = {.ndim = 1, .dims = {sd_shape_numel(&mask->shape)}};
+  SdShape flat;
   for (int i = 0; i < mask->shape.ndim; i++)
     if (i >= x->shape.ndim || mask->shape.dims[i] != x->shape.dims[i])
       return sd_builder_fail(b, SD_EARGUMENT,
                              "index: a mask of shape %s for shape %s",
                              sd_shape_text(&mask->shape).text,
                              sd_shape_text(&x->shape).text);
-  for (int i = mask->shape.ndim; i < x->shape.ndim; i++)
-    flat.dims[flat.ndim++] = x->shape.dims[i];
+  flat = leading_joined(&x->shape, mask->shape.ndim);
   return sd_take(b, sd_reshape(b, x, &flat), 0, true_places(b, mask->value));
+}
+
+/* The shape of x[k]: k's dims, then those of x but the first. */
+static SdShape places_shape(const SdNode *x, const SdNode *k) {
+  SdShape shape = k->shape;
+  for (int i = 1; i < x->shape.ndim; i++)
+    if (shape.ndim < SD_MAX_DIMS) shape.dims[shape.ndim++] = x->shape.dims[i];
+  return shape;
 }
 
 /* x[i64 tensor]: slices of the first dim, in the index's shape. */
 static SdNode *select_places(SdBuilder *b, SdNode *x, SdNode *k) {
-  SdShape flat = {1, {sd_shape_numel(&k->shape)}}, shape = k->shape;
-  if (x->shape.ndim == 0)
-    return sd_builder_fail(b, SD_EARGUMENT, "index: the tensor has no dims");
-  for (int i = 1; i < x->shape.ndim; i++)
-    if (shape.ndim < SD_MAX_DIMS) shape.dims[shape.ndim++] = x->shape.dims[i];
+  SdShape flat = {1, {sd_shape_numel(&k->shape)}}, shape = places_shape(x, k);
   k = sd_reshape(b, sd_cast(b, k, SD_I64), &flat);
   return sd_reshape(b, sd_take(b, x, 0, k), &shape);
 }
 
-/* Where an index tensor points, as a mask over the first dim; later
-** assignments to one place would have to win, so v must be one value. */
-static SdNode *overlaid_tensor(SdBuilder *b, SdNode *x, SdNode *k,
-                               SdNode *v) {
-  if (k->dtype == SD_BOOL) {
-    for (int i = k->shape.ndim; i < x->shape.ndim; i++)
-      k = sd_unsqueeze(b, k, k ? k->shape.ndim : 0);
-    SdNode *y = sd_where(b, k, v, x);
-    return sd_cast(b, y, (SdDtype)x->dtype);
+/* An index of whole numbers, of a tensor with dims. */
+static void check_index(lua_State *L, const SdNode *x, const SdNode *k) {
+  if (k->dtype >= SD_F32)
+    sd_lua_fail(L, "index: an index tensor must be i64 or bool, not %s",
+                sd_dtype_name((SdDtype)k->dtype));
+  if (k->dtype != SD_BOOL && x->shape.ndim == 0)
+    sd_lua_fail(L, "index: the tensor has no dims");
+}
+
+/* The mask's elements as trailing dims of x want them, or v one by one. */
+static SdNode *overlaid_mask(SdBuilder *b, SdNode *x, SdNode *k, SdNode *v,
+                             int one_by_one) {
+  if (one_by_one) {
+    SdShape flat = leading_joined(&x->shape, k->shape.ndim);
+    SdNode *places = true_places(b, k->value);
+    v = sd_cast(b, v, (SdDtype)x->dtype);
+    SdNode *y = sd_put(b, sd_reshape(b, x, &flat), places, v);
+    return sd_reshape(b, y, &x->shape);
   }
+  for (int i = k->shape.ndim; i < x->shape.ndim; i++)
+    k = sd_unsqueeze(b, k, k ? k->shape.ndim : 0);
+  return sd_cast(b, sd_where(b, k, v, x), (SdDtype)x->dtype);
+}
+
+/* v has an entry for each true of a mask, as x[mask] gives them. */
+static int fits_trues(lua_State *L, const SdNode *x, SdNode *k,
+                      const SdNode *v) {
+  if (!v || k->dtype != SD_BOOL || k->shape.ndim > x->shape.ndim ||
+      v->shape.ndim != x->shape.ndim - k->shape.ndim + 1 ||
+      v->shape.dims[0] == 1 || sd_shape_equal(&v->shape, &x->shape))
+    return 0;
+  for (int i = 1; i < v->shape.ndim; i++)
+    if (v->shape.dims[i] != 1 &&
+        v->shape.dims[i] != x->shape.dims[i + k->shape.ndim - 1])
+      return 0;
+  for (int i = 0; i < k->shape.ndim; i++)
+    if (k->shape.dims[i] != x->shape.dims[i]) return 0;
+  if (!k->value) sd_lua_eval(L, &k, 1);
+  return count_trues(k->value, 0, k->value->data) == v->shape.dims[0];
+}
+
+static SdNode *overlaid_places(SdBuilder *b, SdNode *x, SdNode *k,
+                               SdNode *v) {
   SdShape flat = {1, {sd_shape_numel(&k->shape)}}, rows = x->shape;
+  SdShape full = places_shape(x, k);
   rows.dims[0] = flat.dims[0];
   k = sd_reshape(b, sd_cast(b, k, SD_I64), &flat);
-  SdNode *one = sd_full(b, SD_I64, &flat, 1);
-  SdNode *hits = sd_put_add(b, one, 0, k, x->shape.dims[0]);
-  SdNode *laid = sd_put_add(
-      b, sd_expand(b, sd_cast(b, v, (SdDtype)x->dtype), &rows), 0, k,
-      x->shape.dims[0]);
-  for (int i = 1; i < x->shape.ndim; i++) hits = sd_unsqueeze(b, hits, i);
-  SdNode *some = sd_lt(b, sd_number(b, 0, 1), hits);
-  SdNode *mean = sd_div(b, laid, sd_cast(b, hits, (SdDtype)x->dtype));
-  return sd_cast(b, sd_where(b, some, mean, x), (SdDtype)x->dtype);
+  v = sd_expand(b, sd_cast(b, v, (SdDtype)x->dtype), &full);
+  return sd_put(b, x, k, sd_reshape(b, v, &rows));
 }
 
 static int index_value(lua_State *L, SdNode *x) {
   Slice s;
   SdBuilder b;
   SdNode *k = sd_lua_tensor(L, 2), *y;
+  if (k) check_index(L, x, k);
   if (k && k->dtype == SD_BOOL && !k->value) sd_lua_eval(L, &k, 1);
   int sliced = k ? 0 : read_slice(L, x, 2, &s);
   if (!k && !sliced)
@@ -251,6 +307,8 @@ int sd_lua_newindex(lua_State *L) {
   SdNode **h = lua_touserdata(L, 1), *k = sd_lua_tensor(L, 2), *y;
   Slice s;
   SdBuilder b;
+  if (k) check_index(L, held(L), k);
+  int one_by_one = k && fits_trues(L, *h, k, sd_lua_tensor(L, 3));
   int sliced = k ? 0 : read_slice(L, held(L), 2, &s);
   if (!k && !sliced)
     return sd_lua_fail(L, "index: cannot assign to place %s of a tensor",
@@ -261,8 +319,10 @@ int sd_lua_newindex(lua_State *L) {
     sd_builder_fail(&b, SD_EARGUMENT,
                     "index: cannot assign a %s to elements of a tensor",
                     luaL_typename(L, 3));
-  y = sliced || !v ? v : overlaid_tensor(&b, *h, k, v);
-  if (sliced && v) y = overlaid(&b, *h, &s, v);
+  if (!v) y = NULL;
+  else if (sliced) y = overlaid(&b, *h, &s, v);
+  else if (k->dtype != SD_BOOL) y = overlaid_places(&b, *h, k, v);
+  else y = overlaid_mask(&b, *h, k, v, one_by_one);
   if (y) sd_lua_fill(h, y);
   sd_lua_close(L, &b);
   return 0;

@@ -263,6 +263,32 @@ static int pow_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
+/* Integers are round already. */
+static int rounding_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                         SdNode **out) {
+  SdNode *x = c->a[0].x;
+  int whole = x->dtype > SD_BOOL && x->dtype < SD_F32;
+  out[0] = whole ? sd_cast(b, x, (SdDtype)x->dtype)
+                 : sd_elementwise(b, op, &x, 1);
+  return out[0] != NULL;
+}
+
+/* Booleans are their own signs, and as numbers their own squares. */
+static int sign_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                     SdNode **out) {
+  SdNode *x = c->a[0].x;
+  out[0] = x->dtype == SD_BOOL ? x : sd_elementwise(b, op, &x, 1);
+  return out[0] != NULL;
+}
+
+static int square_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                       SdNode **out) {
+  SdNode *x = c->a[0].x;
+  out[0] = x->dtype == SD_BOOL ? sd_cast(b, x, SD_I64)
+                               : sd_elementwise(b, op, &x, 1);
+  return out[0] != NULL;
+}
+
 static int relu_call(SdBuilder *b, const SdOp *op, const SdCall *c,
                      SdNode **out) {
   (void)op;
@@ -316,6 +342,9 @@ static int cast_call(SdBuilder *b, const SdOp *op, const SdCall *c,
 #define STEP(NAME, LOOP, FLAGS, DOC) /* derivative zero */ \
   {ELEMENTWISE(NAME, LOOP, SD_OP_ZERO_GRAD | (FLAGS)), .args = "x:T", \
    .doc = DOC, .samples = "u(-2.3, 2.4, {2, 3})"}
+#define ROUNDING(NAME, LOOP, DOC) \
+  {ELEMENTWISE(NAME, LOOP, SD_OP_ZERO_GRAD), .args = "x:T", .doc = DOC, \
+   .samples = "u(-2.3, 2.4, {2, 3})", .call = rounding_call}
 #define COMPARE(NAME, LOOP, DOC) \
   {ELEMENTWISE(NAME, LOOP, SD_OP_ZERO_GRAD | SD_OP_TO_BOOL), \
    .args = "x:T y:T", .doc = DOC, .samples = "r{2, 3}, r{2, 3}"}
@@ -339,11 +368,11 @@ static const SdOp table[] = {
     {ELEMENTWISE("mod", MOD, 0), .args = "x:T y:T", .partial = mod_d,
      .doc = "Remainder with the divisor's sign, as Lua's %.",
      .samples = "u(-3, 3, {2, 3}), u(.6, .9, {3})"},
-    {ELEMENTWISE("fmod", FMOD, SD_OP_FLOAT), .args = "x:T y:T",
+    {ELEMENTWISE("fmod", FMOD, 0), .args = "x:T y:T",
      .partial = fmod_d, .doc = "Remainder with the dividend's sign.",
      .samples = "u(-3, 3, {2, 3}), u(.6, .9, {3})"},
-    {ELEMENTWISE("pow", POW, SD_OP_FLOAT), .args = "x:T y:T", .partial = pow_d,
-     .call = pow_call, .doc = "x to the power y, always a float.",
+    {ELEMENTWISE("pow", POW, 0), .args = "x:T y:T", .partial = pow_d,
+     .call = pow_call, .doc = "x to the power y; whole when both are.",
      .samples = "u(.5, 2, {2, 3}), r{3}\nr{3}, 2\nu(.5, 2, {3}), -1.5"},
     {ELEMENTWISE("minimum", MIN, 0), .args = "x:T y:T", .partial = min_d,
      .doc = "The smaller of x and y; NaN if either is.",
@@ -369,8 +398,10 @@ static const SdOp table[] = {
     {ELEMENTWISE("abs", ABS, 0), .args = "x:T", .partial = abs_d,
      .doc = "Absolute value; slope 0 at 0.", .samples = "r{2, 3}"},
     {ELEMENTWISE("square", SQUARE, 0), .args = "x:T", .partial = square_d,
-     .doc = "x times x.", .samples = "r{2, 3}"},
-    STEP("sign", SIGN, 0, "-1, 0 or 1 by the sign of x."),
+     .call = square_call, .doc = "x times x.", .samples = "r{2, 3}"},
+    {ELEMENTWISE("sign", SIGN, SD_OP_ZERO_GRAD), .args = "x:T",
+     .call = sign_call, .doc = "-1, 0 or 1 by the sign of x.",
+     .samples = "u(-2.3, 2.4, {2, 3})"},
     UNARY("sqrt", SQRT, sqrt_d, "u(.5, 2, {2, 3})", "Square root."),
     UNARY("rsqrt", RSQRT, rsqrt_d, "u(.5, 2, {2, 3})", "1 / sqrt(x)."),
     UNARY("reciprocal", RECIPROCAL, reciprocal_d, "u(.5, 2, {2, 3})",
@@ -406,10 +437,10 @@ static const SdOp table[] = {
     UNARY("sigmoid", SIGMOID, sigmoid_d, "r{2, 3}", "1 / (1 + exp(-x))."),
     {ELEMENTWISE("softplus_", SOFTPLUS, SD_OP_FLOAT), .args = "x:T",
      .partial = softplus_d, .doc = "log(1 + exp(x)).", .samples = "r{2, 3}"},
-    STEP("floor", FLOOR, 0, "Rounded down."),
-    STEP("ceil", CEIL, 0, "Rounded up."),
-    STEP("round", ROUND, 0, "Rounded to nearest, halves to even."),
-    STEP("trunc", TRUNC, 0, "Rounded towards 0."),
+    ROUNDING("floor", FLOOR, "Rounded down."),
+    ROUNDING("ceil", CEIL, "Rounded up."),
+    ROUNDING("round", ROUND, "Rounded to nearest, halves to even."),
+    ROUNDING("trunc", TRUNC, "Rounded towards 0."),
     STEP("isnan", ISNAN, SD_OP_TO_BOOL | SD_OP_FLOAT, "Whether x is NaN."),
     STEP("isinf", ISINF, SD_OP_TO_BOOL | SD_OP_FLOAT,
          "Whether x is infinite."),
@@ -519,14 +550,26 @@ static SdNode *constant_power(SdBuilder *b, SdNode *x, double p) {
   return NULL;
 }
 
+/* The dtype in which x meets a constant power; a whole one keeps integers
+** and makes booleans numbers. */
+static SdNode *power_base(SdBuilder *b, SdNode *x, SdNode *y) {
+  if (x->dtype >= SD_F32) return x;
+  if (y->dtype >= SD_F32) return sd_cast(b, x, sd_default_dtype());
+  if (y->attr->f < 0)
+    return sd_builder_fail(b, SD_EARGUMENT,
+                           "pow: %s to the negative power %g is no integer",
+                           sd_dtype_name((SdDtype)x->dtype), y->attr->f);
+  return x->dtype == SD_BOOL ? sd_cast(b, x, (SdDtype)y->dtype) : x;
+}
+
 SdNode *sd_pow(SdBuilder *b, SdNode *x, SdNode *y) {
   ENTRY("pow");
   SdNode *in[2] = {x, y};
   if (!x || !y) return NULL;
-  if (y->op == &sd_op_constant && x->op != &sd_op_constant &&
-      (y->weak || y->dtype == x->dtype)) {
-    SdNode *f = x->dtype < SD_F32 ? sd_cast(b, x, sd_default_dtype()) : x;
-    SdNode *z = f ? constant_power(b, f, y->attr->f) : NULL;
+  if (y->op == &sd_op_constant &&
+      (y->weak || (y->dtype == x->dtype && y->dtype != SD_BOOL))) {
+    SdNode *f = power_base(b, x, y), *z = NULL;
+    if (f && x->op != &sd_op_constant) z = constant_power(b, f, y->attr->f);
     if (z || b->error.code) return z;
   }
   return sd_elementwise(b, op, in, 2);

@@ -3,6 +3,8 @@
 ** end.  gather and scatter_add, take and put_add are each other's
 ** transposes, so derivatives stay within the family.
 ** Attributes: i[0] the dim; i[1] of the transposes: its extent.
+** writer says which of several elements laid at one place stays there: what
+** is laid comes through gather or take, so the derivative needs no rule.
 */
 #include "ops/ops.h"
 
@@ -12,8 +14,8 @@
 
 #include <string.h>
 
-enum { GATHER, SCATTER_ADD, TAKE, PUT_ADD, ARGSORT, HISTOGRAM, SORT, MAX_,
-       MIN_, NOPS };
+enum { GATHER, SCATTER_ADD, TAKE, PUT_ADD, PICK, WRITER, ARGSORT, HISTOGRAM,
+       SORT, MAX_, MIN_, NOPS };
 static const SdOp table[NOPS];
 
 static SdRows rows_of(const SdShape *s, int dim) {
@@ -50,6 +52,17 @@ static SdNode *lead(SdBuilder *b, SdNode *x, int batched, int64_t size) {
 
 /* ---- gather, scatter_add ------------------------------------------------ */
 
+/* Whose labels the index holds, by the last attribute of either: they do not
+** count from the end, and errors speak of them. */
+static const char *const labelled[] = {NULL, "cross_entropy", "nll"};
+
+static SdStatus check_labels(int64_t whose, const SdArray *index,
+                             int64_t classes, SdError *err) {
+  if (!whose) return SD_OK;
+  return sd_rows_labels(labelled[whose], sd_array_numel(index), index->data,
+                        classes, err);
+}
+
 static SdStatus same_but(const SdNode *y, const SdShape *a, const SdShape *b,
                          int dim, SdError *err) {
   SdShape c = *a;
@@ -77,29 +90,44 @@ static SdStatus gather_eval(const SdNode *y, const SdArray *const *in,
   SdStatus s = two_inputs(in, &x, &k, err);
   if (s != SD_OK) return s;
   SdRows r = rows_of(&x.shape, dim);
-  s = sd_rows_gather(sd_dtype_size(x.dtype), &r, y->shape.dims[dim], x.data,
-                     k.data, out->data, err);
+  s = check_labels(y->attr->i[1], &k, r.len, err);
+  if (s == SD_OK)
+    s = sd_rows_gather(sd_dtype_size(x.dtype), &r, y->shape.dims[dim], x.data,
+                       k.data, out->data, err);
   sd_array_release(&x);
   sd_array_release(&k);
   return s;
 }
 
-SdNode *sd_gather(SdBuilder *b, SdNode *x, int dim, SdNode *index) {
-  SdAttr attr = {.count = 1, .i = {dim}};
+static SdNode *gather(SdBuilder *b, SdNode *x, int dim, SdNode *index,
+                      int64_t whose) {
+  SdAttr attr = {.count = 2, .i = {dim, whose}};
   SdNode *in[2] = {x, index};
   return sd_node_make(b, &table[GATHER], 2, in, &attr);
+}
+
+SdNode *sd_gather(SdBuilder *b, SdNode *x, int dim, SdNode *index) {
+  return gather(b, x, dim, index, 0);
+}
+
+static SdNode *scatter_add(SdBuilder *b, SdNode *x, int dim, SdNode *index,
+                           int64_t size, int64_t whose) {
+  SdAttr attr = {.count = 3, .i = {dim, size, whose}};
+  SdNode *in[2] = {x, index};
+  return sd_node_make(b, &table[SCATTER_ADD], 2, in, &attr);
 }
 
 static SdNode *gather_t(SdBuilder *b, SdNode *y, int i, SdNode *g) {
   int dim = (int)y->attr->i[0];
   if (i == 1) return NULL;
-  return sd_scatter_add(b, g, dim, y->in[1], y->in[0]->shape.dims[dim]);
+  return scatter_add(b, g, dim, y->in[1], y->in[0]->shape.dims[dim],
+                     y->attr->i[1]);
 }
 
 static SdNode *gather_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
                             const int *batched, int64_t size) {
-  return sd_gather(b, lead(b, in[0], batched[0], size),
-                   (int)y->attr->i[0] + 1, lead(b, in[1], batched[1], size));
+  return gather(b, lead(b, in[0], batched[0], size), (int)y->attr->i[0] + 1,
+                lead(b, in[1], batched[1], size), y->attr->i[1]);
 }
 
 static SdStatus scatter_infer(SdNode *y, SdError *err) {
@@ -122,8 +150,10 @@ static SdStatus scatter_eval(const SdNode *y, const SdArray *const *in,
   SdStatus s = two_inputs(in, &x, &k, err);
   if (s != SD_OK) return s;
   SdRows r = rows_of(&y->shape, dim);
-  s = sd_rows_scatter_add(x.dtype, &r, x.shape.dims[dim], x.data, k.data,
-                          out->data, err);
+  s = check_labels(y->attr->i[2], &k, r.len, err);
+  if (s == SD_OK)
+    s = sd_rows_scatter_add(x.dtype, &r, x.shape.dims[dim], x.data, k.data,
+                            out->data, err);
   sd_array_release(&x);
   sd_array_release(&k);
   return s;
@@ -131,47 +161,91 @@ static SdStatus scatter_eval(const SdNode *y, const SdArray *const *in,
 
 SdNode *sd_scatter_add(SdBuilder *b, SdNode *x, int dim, SdNode *index,
                        int64_t size) {
-  SdAttr attr = {.count = 2, .i = {dim, size}};
-  SdNode *in[2] = {x, index};
-  return sd_node_make(b, &table[SCATTER_ADD], 2, in, &attr);
+  return scatter_add(b, x, dim, index, size, 0);
 }
 
 static SdNode *scatter_t(SdBuilder *b, SdNode *y, int i, SdNode *g) {
   if (i == 1) return NULL;
-  return sd_gather(b, g, (int)y->attr->i[0], y->in[1]);
+  return gather(b, g, (int)y->attr->i[0], y->in[1], y->attr->i[2]);
 }
 
 static SdNode *scatter_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
                              const int *batched, int64_t size) {
-  return sd_scatter_add(b, lead(b, in[0], batched[0], size),
-                        (int)y->attr->i[0] + 1,
-                        lead(b, in[1], batched[1], size), y->attr->i[1]);
+  return scatter_add(b, lead(b, in[0], batched[0], size),
+                     (int)y->attr->i[0] + 1,
+                     lead(b, in[1], batched[1], size), y->attr->i[1],
+                     y->attr->i[2]);
+}
+
+/* The leading part of x that index covers: all of dim, of the others what
+** index has. */
+static SdNode *covered(SdBuilder *b, SdNode *x, int dim, SdNode *index) {
+  int64_t start[SD_MAX_DIMS] = {0}, step[SD_MAX_DIMS];
+  SdShape part = x->shape;
+  for (int i = 0; i < part.ndim; i++) {
+    step[i] = 1;
+    if (i == dim || index->shape.ndim != part.ndim) continue;
+    if (index->shape.dims[i] < part.dims[i])
+      part.dims[i] = index->shape.dims[i];
+  }
+  if (sd_shape_equal(&part, &x->shape)) return x;
+  return sd_slice(b, x, start, part.dims, step);
 }
 
 static int gather_call(SdBuilder *b, const SdOp *op, const SdCall *c,
                        SdNode **out) {
   int dim = sd_call_dim(b, op->name, c->a[1].i[0], c->a[0].x->shape.ndim);
   if (dim < 0) return 0;
-  out[0] = sd_gather(b, c->a[0].x, dim, c->a[2].x);
+  SdNode *x = covered(b, c->a[0].x, dim, c->a[2].x);
+  out[0] = sd_gather(b, x, dim, c->a[2].x);
   return out[0] != NULL;
+}
+
+/* pick_(x, dim, labels, whose) */
+static int pick_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                     SdNode **out) {
+  int dim = sd_call_dim(b, op->name, c->a[1].i[0], c->a[0].x->shape.ndim);
+  int64_t whose = c->a[3].i[0];
+  int known = whose > 0 && whose < (int64_t)(sizeof labelled / sizeof(char *));
+  if (dim < 0) return 0;
+  out[0] = gather(b, c->a[0].x, dim, c->a[2].x, known ? whose : 0);
+  return out[0] != NULL;
+}
+
+/* src of an index's shape from one at least as large. */
+static SdNode *source(SdBuilder *b, SdNode *src, SdNode *index, int dim) {
+  int64_t n = index->shape.ndim == src->shape.ndim
+                  ? index->shape.dims[dim] : 0;
+  src = covered(b, src, dim, index);
+  if (src && n && n < src->shape.dims[dim]) src = sd_narrow(b, src, dim, 0, n);
+  return src;
+}
+
+/* y as the leading part of zeros in a shape. */
+static SdNode *embedded(SdBuilder *b, SdNode *y, const SdShape *shape) {
+  int64_t start[SD_MAX_DIMS] = {0}, step[SD_MAX_DIMS];
+  if (!y || sd_shape_equal(&y->shape, shape)) return y;
+  for (int i = 0; i < shape->ndim; i++) {
+    step[i] = 1;
+    if (y->shape.ndim != shape->ndim || y->shape.dims[i] > shape->dims[i])
+      return sd_builder_fail(b, SD_EARGUMENT,
+                             "scatter_add: shapes differ: %s and %s",
+                             sd_shape_text(shape).text,
+                             sd_shape_text(&y->shape).text);
+  }
+  return sd_embed(b, y, shape, start, step);
 }
 
 /* The script's scatter_add(x, dim, index, src): x plus what is scattered. */
 static int scatter_call(SdBuilder *b, const SdOp *op, const SdCall *c,
                         SdNode **out) {
-  SdNode *x = c->a[0].x;
+  SdNode *x = c->a[0].x, *index = c->a[2].x;
   int dim = sd_call_dim(b, op->name, c->a[1].i[0], x->shape.ndim);
   if (dim < 0) return 0;
-  SdNode *add = sd_scatter_add(b, sd_cast(b, c->a[3].x, (SdDtype)x->dtype),
-                               dim, c->a[2].x, x->shape.dims[dim]);
-  if (add && !sd_shape_equal(&add->shape, &x->shape)) {
-    sd_builder_fail(b, SD_EARGUMENT,
-                    "scatter_add: shapes differ beside dim %d: %s and %s",
-                    dim + 1, sd_shape_text(&x->shape).text,
-                    sd_shape_text(&c->a[3].x->shape).text);
-    return 0;
-  }
-  out[0] = sd_add(b, x, add);
+  SdNode *src = source(b, c->a[3].x, index, dim);
+  SdNode *add = sd_scatter_add(b, sd_cast(b, src, (SdDtype)x->dtype), dim,
+                               index, x->shape.dims[dim]);
+  out[0] = sd_add(b, x, embedded(b, add, &x->shape));
   return out[0] != NULL;
 }
 
@@ -286,6 +360,71 @@ static int take_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] != NULL;
 }
 
+/* ---- writer: i[0] dim, i[1] its extent, i[2] who writes -------------- */
+
+enum { SCATTER, ASSIGNMENT, ONE_HOT };
+
+static SdStatus writer_infer(SdNode *y, SdError *err) {
+  const SdNode *k = y->in[0];
+  y->dtype = SD_I64;
+  y->shape = k->shape;
+  y->shape.dims[y->attr->i[0]] = y->attr->i[1];
+  if (k->dtype != SD_I64)
+    return sd_error_set(err, SD_EARGUMENT,
+                        "scatter: the index must be i64, not %s",
+                        sd_dtype_name((SdDtype)k->dtype));
+  return sd_shape_check(&y->shape, "scatter", err);
+}
+
+static SdStatus writer_eval(const SdNode *y, const SdArray *const *in,
+                            SdArray *out, SdError *err) {
+  SdArray k;
+  int dim = (int)y->attr->i[0];
+  SdStatus s = sd_array_contiguous(in[0], &k, err);
+  if (s != SD_OK) return s;
+  SdRows r = rows_of(&y->shape, dim);
+  if (y->attr->i[2] == ONE_HOT)
+    s = sd_rows_labels("one_hot", sd_array_numel(&k), k.data, r.len, err);
+  if (s == SD_OK)
+    s = sd_rows_writer(y->attr->i[2] == SCATTER ? "scatter" : "index", &r,
+                       k.shape.dims[dim], k.data, out->data, err);
+  sd_array_release(&k);
+  return s;
+}
+
+static SdNode *writer(SdBuilder *b, SdNode *index, int dim, int64_t size,
+                      int who) {
+  SdAttr attr = {.count = 3, .i = {dim, size, who}};
+  return sd_node_make(b, &table[WRITER], 1, &index, &attr);
+}
+
+static SdNode *writer_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
+                            const int *batched, int64_t size) {
+  (void)batched, (void)size;
+  return writer(b, in[0], (int)y->attr->i[0] + 1, y->attr->i[1],
+                (int)y->attr->i[2]);
+}
+
+static int writer_call(SdBuilder *b, const SdOp *op, const SdCall *c,
+                       SdNode **out) {
+  (void)op;
+  int dim = sd_call_dim(b, "scatter", c->a[1].i[0], c->a[0].x->shape.ndim);
+  if (dim < 0) return 0;
+  out[0] = writer(b, c->a[0].x, dim, c->a[2].i[0],
+                  c->a[3].i[0] ? ONE_HOT : SCATTER);
+  return out[0] != NULL;
+}
+
+SdNode *sd_put(SdBuilder *b, SdNode *x, SdNode *index, SdNode *v) {
+  if (!x || !index || !v || index->shape.dims[0] == 0) return x;
+  SdNode *one = sd_number(b, 1, 1);
+  SdNode *w = writer(b, index, 0, x->shape.dims[0], ASSIGNMENT);
+  SdNode *last = w ? sd_where(b, sd_lt(b, w, one), one, w) : NULL;
+  SdNode *laid = sd_take(b, v, 0, sd_cast(b, last, SD_I64));
+  for (int i = 1; i < x->shape.ndim; i++) w = sd_unsqueeze(b, w, i);
+  return sd_where(b, sd_lt(b, sd_number(b, 0, 1), w), laid, x);
+}
+
 /* ---- sorting: attributes i[0] dim, i[1] descending ---------------------- */
 
 static SdStatus argsort_infer(SdNode *y, SdError *err) {
@@ -371,7 +510,14 @@ static int extreme_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   return out[0] && out[1] ? 2 : 0;
 }
 
-/* ---- histogram: f holds nothing; i[0] bins; inputs x, low, high --------- */
+/* ---- histogram of the dims after the first i[1], in i[0] bins ----------- */
+
+static SdNode *histogram(SdBuilder *b, SdNode *const *in, int64_t bins,
+                         int64_t leading) {
+  SdAttr attr = {.count = 2, .i = {bins, leading}};
+  return sd_node_make(b, &table[HISTOGRAM], 3, in, &attr);
+}
+
 
 static SdStatus histogram_infer(SdNode *y, SdError *err) {
   int64_t bins = y->attr->i[0];
@@ -379,8 +525,10 @@ static SdStatus histogram_infer(SdNode *y, SdError *err) {
     return sd_error_set(err, SD_EARGUMENT, "histogram: %lld bins",
                         (long long)bins);
   y->dtype = SD_F64;
-  y->shape = sd_shape_make(1, &bins);
-  return SD_OK;
+  y->shape = y->in[0]->shape;
+  y->shape.ndim = (int)y->attr->i[1] + 1;
+  y->shape.dims[y->attr->i[1]] = bins;
+  return sd_shape_check(&y->shape, "histogram", err);
 }
 
 static SdStatus histogram_eval(const SdNode *y, const SdArray *const *in,
@@ -388,16 +536,27 @@ static SdStatus histogram_eval(const SdNode *y, const SdArray *const *in,
   SdArray x;
   SdStatus s = sd_array_contiguous(in[0], &x, err);
   if (s != SD_OK) return s;
-  sd_rows_histogram(x.dtype, sd_array_numel(&x), x.data,
-                    *(const double *)in[1]->data,
-                    *(const double *)in[2]->data, y->attr->i[0], out->data);
+  int64_t bins = y->attr->i[0], rows = sd_array_numel(out) / bins;
+  int64_t n = rows ? sd_array_numel(&x) / rows : 0;
+  for (int64_t i = 0; i < rows; i++)
+    sd_rows_histogram(
+        x.dtype, n,
+        (const char *)x.data + i * n * (int64_t)sd_dtype_size(x.dtype),
+        *(const double *)in[1]->data, *(const double *)in[2]->data, bins,
+        (double *)out->data + i * bins);
   sd_array_release(&x);
   return SD_OK;
 }
 
+static SdNode *histogram_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
+                               const int *batched, int64_t size) {
+  (void)batched, (void)size;
+  return histogram(b, in, y->attr->i[0], y->attr->i[1] + 1);
+}
+
 static int histogram_call(SdBuilder *b, const SdOp *op, const SdCall *c,
                           SdNode **out) {
-  SdAttr attr = {.count = 1, .i = {c->a[1].i[0]}};
+  (void)op;
   SdNode *in[3] = {c->a[0].x, sd_constant(b, SD_F64, c->a[2].f),
                    sd_constant(b, SD_F64, c->a[3].f)};
   if (!(c->a[2].f < c->a[3].f)) {
@@ -405,7 +564,7 @@ static int histogram_call(SdBuilder *b, const SdOp *op, const SdCall *c,
                     c->a[2].f, c->a[3].f);
     return 0;
   }
-  out[0] = sd_node_make(b, op, 3, in, &attr);
+  out[0] = histogram(b, in, c->a[1].i[0], 0);
   return out[0] != NULL;
 }
 
@@ -422,6 +581,10 @@ static const SdOp table[NOPS] = {
                 .infer = gather_infer, .eval = gather_eval,
                 .transpose = gather_t, .batch = gather_batch,
                 .call = gather_call},
+    [PICK] = {.name = "pick_", .args = "x dim:I labels whose:I",
+              .call = pick_call,
+              .doc = "gather by the labels of a loss, which errors name.",
+              .samples = "r{3, 4}, 2, i(4, {3, 1}), 1"},
     [SCATTER_ADD] = {CALLED("scatter_add", "x dim:I index src",
                             "x with src added at the places in index.",
                             "r{3, 4}, 2, i(4, {3, 2}), r{3, 2}"),
@@ -436,6 +599,12 @@ static const SdOp table[NOPS] = {
     [PUT_ADD] = {.name = "put_add", .kind = SD_KIND_CALL,
                  .flags = SD_OP_HIDDEN, .infer = put_infer,
                  .eval = put_eval, .transpose = put_t, .batch = take_batch},
+    [WRITER] = {CALLED("writer_", "index dim:I size:I one_hot:B=0",
+                       "The last place along dim that names each of 1 .. "
+                       "size, or 0.", "i(4, {3}), 1, 4"),
+                .flags = SD_OP_ZERO_GRAD, .infer = writer_infer,
+                .eval = writer_eval, .batch = writer_batch,
+                .call = writer_call},
     [ARGSORT] = {CALLED("argsort", "x dim:I=-1 descending:B=0",
                         "Indices that sort along dim; stable.",
                         "r{3, 4}\nr{3, 4}, 1"),
@@ -446,7 +615,8 @@ static const SdOp table[NOPS] = {
                           "Counts in equal bins over [low, high].",
                           "r{20}, 5, -1, 1"),
                    .flags = SD_OP_ZERO_GRAD, .infer = histogram_infer,
-                   .eval = histogram_eval, .call = histogram_call},
+                   .eval = histogram_eval, .batch = histogram_batch,
+                   .call = histogram_call},
     [SORT] = {.name = "sort", .args = "x dim:I=-1 descending:B=0",
               .call = sort_call, .doc = "Sorted values and their indices.",
               .samples = "r{3, 4}\nr{3, 4}, 1, {descending = true}"},

@@ -97,6 +97,10 @@ SdNode *sd_take(SdBuilder *b, SdNode *x, int dim, SdNode *index);
 SdNode *sd_put_add(SdBuilder *b, SdNode *x, int dim, SdNode *index,
                    int64_t size);
 
+/* x with slice j of v laid at place index[j] of the first dim, for all j in
+** order: the last of equals stays.  v has x's dtype. */
+SdNode *sd_put(SdBuilder *b, SdNode *x, SdNode *index, SdNode *v);
+
 /* ---- products ----------------------------------------------------------- */
 
 /* NumPy's matmul. */

@@ -59,6 +59,10 @@ static SdShape keep_shape(const SdShape *s, int64_t dims) {
 static SdNode *reduce(SdBuilder *b, const SdOp *op, SdNode *x, int64_t dims,
                       int keepdim) {
   if (!x) return NULL;
+  if (x->dtype == SD_BOOL && sd_shape_numel(&x->shape) > 0) {
+    if (op == &table[AMAX]) op = &table[ANY];
+    if (op == &table[AMIN]) op = &table[ALL];
+  }
   if (op->flags & SD_OP_BOOL) x = sd_cast(b, x, SD_BOOL);
   else if (op == &table[SUM] && x && x->dtype < SD_F32)
     x = sd_cast(b, x, SD_I64);
@@ -171,8 +175,7 @@ static SdRows rows_of(const SdShape *s, int dim) {
 static SdStatus cumsum_infer(SdNode *y, SdError *err) {
   y->dtype = y->in[0]->dtype;
   y->shape = y->in[0]->shape;
-  if (y->dtype == SD_BOOL)
-    return sd_error_set(err, SD_EARGUMENT, "cumsum: not defined for bool");
+  (void)err;
   return SD_OK;
 }
 
@@ -190,7 +193,7 @@ static SdStatus cumsum_eval(const SdNode *y, const SdArray *const *in,
 
 SdNode *sd_cumsum(SdBuilder *b, SdNode *x, int dim, int reverse) {
   SdAttr attr = {.count = 2, .i = {dim, reverse}};
-  if (x && x->dtype == SD_BOOL) x = sd_cast(b, x, SD_I64);
+  if (x && x->dtype < SD_F32) x = sd_cast(b, x, SD_I64);
   return sd_node_make(b, &table[CUMSUM], 1, &x, &attr);
 }
 
@@ -256,8 +259,11 @@ static int arg_call(SdBuilder *b, const SdOp *op, const SdCall *c,
   int dim = 0, keepdim = (int)c->a[2].i[0];
   if (!c->a[1].given) {
     SdShape flat = {1, {sd_shape_numel(&x->shape)}};
-    x = sd_reshape(b, x, &flat);
-    keepdim = 0;
+    SdShape ones = keep_shape(&x->shape, keepdim ? all_dims(x) : 0);
+    SdNode *y = arg_node(b, op, sd_reshape(b, x, &flat), 0);
+    if (!keepdim) ones.ndim = 0;
+    out[0] = sd_reshape(b, y, &ones);
+    return out[0] != NULL;
   } else {
     dim = sd_call_dim(b, op->name, c->a[1].i[0], x->shape.ndim);
     if (dim < 0) return 0;

@@ -167,12 +167,62 @@ ints[ints:gt(2)] = 0
 is(ints, { 1, 0, 0 }, "also through a mask")
 ints[k { 1, 3 }] = 4
 is(ints, { 4, 0, 4 }, "and through an index")
+local twice = sd.zeros(4, f64)
+twice[k { 1, 1, 4, -1 }] = t { 5, 7, 1, 2 }
+is(twice, { 7, 0, 0, 2 }, "of values for one place the last stays")
+local long = sd.zeros(2, i64)
+long[k { 1, 2 }] = k { (1 << 60) + 1, 3 }
+is(long[1]:item(), (1 << 60) + 1, "long integers are assigned exactly")
+local bytes = sd.zeros(2, { dtype = "u8" })
+bytes[k { 1, 1 }] = sd.tensor({ 200, 250 }, { dtype = "u8" })
+is(bytes, { 250, 0 }, "bytes do not overflow")
+local square = sd.zeros(3, f64)
+square[k { { 1, 2 }, { 3, 1 } }] = t { { 1, 2 }, { 3, 4 } }
+is(square, { 4, 2, 3 }, "assignment through an index of two dims")
+local slopes = sd.grad(function(p)
+  local z = p[1] * 1
+  z[k { 1, 1 }] = p[2]
+  return (z * t { 1, 2, 3 }):sum()
+end)({ sd.ones(3, f64), sd.ones(2, f64) })
+is(slopes[1], { 0, 2, 3 }, "what is kept has its slope")
+is(slopes[2], { 0, 1 }, "and so has what stays")
+is(sd.vmap(function(v, at)
+  local z = sd.zeros(3, f64)
+  z[at] = v
+  return z
+end)(t { { 1, 2 }, { 3, 4 } }, k { { 1, 2 }, { 3, 3 } }),
+   { { 1, 2, 0 }, { 0, 0, 4 } }, "under vmap as well")
+local picked = sd.zeros(4, f64)
+picked[sd.tensor { true, false, true, false }] = t { 5, 7 }
+is(picked, { 5, 0, 7, 0 }, "a value for each true of a mask")
+local corner = sd.zeros(2, 2, f64)
+corner[sd.tensor { { true, false }, { true, true } }] = t { 5, 7, 8 }
+is(corner, { { 5, 0 }, { 7, 8 } }, "also over two dims")
+local whole = sd.zeros(2, 2, f64)
+whole[sd.tensor { true, true }] = t { 5, 7 }
+is(whole, { { 5, 7 }, { 5, 7 } }, "a row for each true of a row mask")
+is(m[2.0], { 4, 5, 6 }, "a whole float is a place")
+is(m[{ 2.0, { 2.0, 3 } }], { 5, 6 }, "also in a list")
+bad(function() return m[math.maxinteger] end,
+    "index 9223372036854775807 is outside dim 1", "long indices are printed")
+bad(function() return m[{ { math.mininteger, 2 } }] end,
+    "index: range {%-9223372036854775805, 2, 1} is outside dim 1",
+    "also those of ranges")
+is(m[{ {}, { 2, 3, math.maxinteger } }], { { 2 }, { 5 } }, "a long step")
+bad(function() return m[1.5] end, "index: a tensor has no place 1%.5",
+    "no place between two")
+bad(function() return m[t { 1.9 }] end,
+    "index: an index tensor must be i64 or bool, not f64", "no float index")
+bad(function() twice[t { 1 }] = 2 end,
+    "index: an index tensor must be i64 or bool, not f64",
+    "nor for assignment")
 local flags = sd.tensor { true, true }
 flags[1] = false
 is(flags, { false, true }, "assignment to booleans")
 
 -- ---- operators -------------------------------------------------------------
 
+local maxint = math.maxinteger
 local x, y = t { 1, -2, 3 }, t { 2, 2, -2 }
 is(x + y, { 3, 0, 1 }, "+")
 is(x - y, { -1, -4, 5 }, "-")
@@ -194,6 +244,19 @@ is((sd.tensor { 1 } + t { 1 }).dtype, "f64", "f32 and f64 make f64")
 is((sd.tensor { 1 } + t(1)).dtype, "f32", "0-d tensors do not widen")
 is((sd.tensor { true } + 1).dtype, "i64", "bool and integer")
 is((sd.tensor({ 200 }, { dtype = "u8" }) + 100), { 44 }, "u8 wraps")
+is((k { 3, -3 } ^ 2), { 9, 9 }, "^ of integers")
+is((k { 3 } ^ 2).dtype, "i64", "is an integer")
+is((k { 3 } ^ 2.0).dtype, "f32", "except by a float")
+is(k { 3 }[1] ^ 39, k(4052555153018976267), "and exact")
+is(2 ^ k { 3, -1 }, { 8, 0 }, "of no whole value it is 0")
+is((sd.tensor({ 200 }, { dtype = "u8" }) ^ 2), { 64 }, "^ of u8 wraps")
+is((sd.tensor { true, false } ^ 2).dtype, "i64", "^ of booleans counts")
+bad(function() return k { 2 } ^ -1 end,
+    "pow: i64 to the negative power %-1 is no integer", "no negative power")
+bad(function() local _ = sd.pow(2, -1) end,
+    "pow: i64 to the negative power %-1 is no integer", "of a number either")
+is(sd.fmod(k { 7, -7 }, 3), { 1, -1 }, "fmod of integers")
+is(sd.fmod(k { 7 }, 3).dtype, "i64", "is an integer")
 is(m + t { 10, 20, 30 }, { { 11, 22, 33 }, { 14, 25, 36 } }, "rows broadcast")
 is(m + t { { 10 }, { 20 } }, { { 11, 12, 13 }, { 24, 25, 26 } },
    "columns broadcast")
@@ -245,6 +308,17 @@ near(m:std(1, { unbiased = false }), { 1.5, 1.5, 1.5 }, 1e-15, "biased std")
 near(t { 3, 4 }:norm():item(), 5, 1e-15, "norm")
 near(t { 3, -4 }:norm(1):item(), 7, 1e-15, "1-norm")
 is(t { 3, -4 }:norm(math.huge):item(), 4, "infinity norm")
+for _, p in ipairs { .5, 1, 1.5, 2, 3, 4, math.huge } do
+  local slope = sd.grad(function(v) return v:norm(p) end)
+  is(slope(t { 0, 0 }), { 0, 0 }, p .. "-norm's slope at 0")
+  near(slope(t { 0, -3 }), { 0, -1 }, 1e-15, "and beside 0")
+end
+is(sd.grad(function(v) return v:norm(-1) end)(t { 0, 3 }), { 0, 0 },
+   "a negative norm's slope")
+near(t { 2, 2 }:norm(-1):item(), 1, 1e-15, "a negative norm")
+is(t { 0, 2 }:norm(-1):item(), 0, "is 0 with a 0")
+is(sd.digamma(0):item(), -math.huge, "digamma at 0")
+is(sd.polygamma(1, t { 0, -1 }), { math.huge, math.huge }, "trigamma's poles")
 is(t { 1, 2, 3 }:cumsum(1), { 1, 3, 6 }, "cumsum")
 is(t { 1, 2, 3 }:cumprod(1), { 1, 2, 6 }, "cumprod")
 is(t { 0, 2, 0 }:count_nonzero():item(), 1, "count_nonzero")
@@ -254,10 +328,27 @@ tap.ok(t { 3, 0 / 0, 1 }:median():isnan():item(), "median passes NaN")
 tap.ok(t { 3, 0 / 0, 1 }:quantile(0.5):isnan():item(), "so does quantile")
 local counts, edges = t { 0, 1, 1, 2 }:histogram(2)
 is(counts, { 1, 3 }, "histogram")
+is(sd.vmap(function(v) return (v:histogram(2, { range = { 0, 2 } })) end)(
+     t { { 0, 1, 2 }, { 0, 0, 2 } }), { { 1, 2 }, { 2, 1 } },
+   "histograms under vmap")
 is(edges, { 0, 1, 2 }, "its edges")
 is(k { 5, 3 }:sum().dtype, "i64", "sum of integers is i64")
 is(sd.tensor { true, true }:sum():item(), 2, "sum counts trues")
 is(sd.zeros(0):sum():item(), 0, "sum of nothing")
+local u8 = sd.tensor({ 3, 200 }, { dtype = "u8" })
+is(u8:prod(), 600, "prod of bytes does not overflow")
+is(u8:prod().dtype, "i64", "and is i64")
+is(u8:cumsum(1), { 3, 203 }, "nor does cumsum")
+is(u8:cumprod(1), { 3, 600 }, "nor cumprod")
+is(sd.tensor { true, true }:cumsum(1), { 1, 2 }, "cumsum counts trues")
+is(sd.tensor { true, false }:prod():item(), 0, "prod of booleans")
+is(sd.tensor { true, false }:max(), true, "max of booleans")
+is(sd.tensor { true, false }:amin(1, { keepdim = true }), { false },
+   "amin of booleans")
+is(sd.tensor { true, false }:sign(), { true, false }, "sign of booleans")
+is(sd.tensor { true, false }:square(), { 1, 0 }, "square of booleans")
+is(m:argmax { keepdim = true }, { { 6 } }, "argmax of all keeps its dims")
+is(m:argmin { keepdim = true }, { { 1 } }, "so does argmin")
 is(sd.zeros(0):prod():item(), 1, "prod of nothing")
 tap.ok(sd.zeros(0):mean():isnan():item(), "mean of nothing is NaN")
 
@@ -290,16 +381,82 @@ is(t { 1, 2 }:pad { 1, 2 }, { 0, 1, 2, 0, 0 }, "pad")
 is(t { 1, 2, 3, 4 }:unfold(1, 2, 2), { { 1, 2 }, { 3, 4 } }, "unfold")
 is(t { 1, 2 }:diag(), { { 1, 0 }, { 0, 2 } }, "diag of a vector")
 is(m:diag(), { 1, 5 }, "diag of a matrix")
+local odd = t { { 1, 0 / 0 }, { 1 / 0, 2 } }
+is(odd:diag(), { 1, 2 }, "what is beside the diagonal stays there")
+is(sd.einsum("ii->i", odd), { 1, 2 }, "also in einsum")
+is(sd.einsum("ii", odd):item(), 3, "and in a trace")
+is(t { 1, 1 / 0 }:diag(), { { 1, 0 }, { 0, 1 / 0 } }, "zeros beside infinity")
+is(t { 1, 2 }:diag(-1), { { 0, 0, 0 }, { 1, 0, 0 }, { 0, 2, 0 } },
+   "a vector below the diagonal")
+is(m:diag(1), { 2, 6 }, "an upper diagonal")
+is(m:diag(5).shape, { 0 }, "a diagonal of nothing")
+is(sd.tensor { { true, false }, { true, true } }:diag(), { true, true },
+   "diag of booleans")
+is(k { 3, 4 }:diag(), { { 3, 0 }, { 0, 4 } }, "diag of integers")
+is(k { 3, 4 }:diag().dtype, "i64", "stays so")
+is(sd.tensor { true }:diag(), { { true } }, "a boolean diagonal")
+is(sd.einsum("iji->ij", sd.arange(1, 12, f64):reshape(2, 3, 2)),
+   { { 1, 3, 5 }, { 8, 10, 12 } }, "einsum: a diagonal of outer dims")
+is(sd.vmap(function(w) return w:diag() end)(sd.stack { m, m + 1 }),
+   { { 1, 5 }, { 2, 6 } }, "diag under vmap")
+bad(function() local _ = sd.einsum("ii", m) end,
+    "einsum: index 'i' has extents 2 and 3", "no diagonal of unequal dims")
 is(m:tril(), { { 1, 0, 0 }, { 4, 5, 0 } }, "tril")
 is(m:triu(1), { { 0, 2, 3 }, { 0, 0, 6 } }, "triu")
 is(m:gather(2, k { { 3 }, { 1 } }), { { 3 }, { 4 } }, "gather")
 is(t { 1, 2, 3 }:scatter(1, k { 2 }, t { 9 }), { 1, 9, 3 }, "scatter")
+is(t { 0, 0 }:scatter(1, k { 1, 1 }, t { 5, 7 }), { 7, 0 },
+   "the last of two stays")
+is(k { 0, 0 }:scatter(1, k { 1 }, 16777217), { 16777217, 0 },
+   "integers are exact")
+is(k { 0, 0 }:scatter(1, k { 1 }, 16777217).dtype, "i64", "and stay so")
 is(sd.zeros(3, f64):scatter_add(1, k { 2, 2 }, t { 1, 2 }), { 0, 3, 0 },
    "scatter_add")
 is(m:index_select(2, k { 3, 1 }), { { 3, 1 }, { 6, 4 } }, "index_select")
 is(t { 1, 2 }:masked_fill(sd.tensor { true, false }, 9), { 9, 2 },
    "masked_fill")
 is(k { 2, 1 }:one_hot(3), { { 0, 1, 0 }, { 1, 0, 0 } }, "one_hot")
+is(m:gather(2, k { { 3 } }), { { 3 } }, "gather by fewer rows")
+is(m:scatter(2, k { { 3, 1 } }, 0), { { 0, 2, 0 }, { 4, 5, 6 } },
+   "scatter by fewer rows")
+is(m:scatter_add(2, k { { 3 } }, t { { 9, 9 }, { 9, 9 } }),
+   { { 1, 2, 12 }, { 4, 5, 6 } }, "scatter_add of what the index covers")
+is(sd.grad(function(v) return v:gather(2, k { { 3 } }):sum() end)(m),
+   { { 0, 0, 1 }, { 0, 0, 0 } }, "the slope of a small gather")
+bad(function() sd.eval((k { 2, 5 }:one_hot(4))) end,
+    "one_hot: label 5 is outside 1 .. 4", "one_hot of too few classes")
+is(m:flip(1, 2), { { 6, 5, 4 }, { 3, 2, 1 } }, "flip of two dims")
+is(m:roll({ 1, 1 }, { 1, 2 }), { { 6, 4, 5 }, { 3, 1, 2 } },
+   "roll of two dims")
+is(c:movedim({ 1, 2 }, { 2, 1 }).shape, { 3, 2, 4 }, "movedim of two dims")
+is(c:movedim({ 1, 2 }, { -1, 1 }).shape, { 3, 4, 2 }, "with one to the end")
+is(c:flatten { start_dim = 2, end_dim = 3 }.shape, { 2, 12 },
+   "flatten's dims by name")
+is(c:flatten { end_dim = 2 }.shape, { 6, 4 }, "one of them")
+local over, up = sd.meshgrid(t { 1, 2 }, t { 3, 4, 5 }, { indexing = "xy" })
+is(over, { { 1, 2 }, { 1, 2 }, { 1, 2 } }, "meshgrid by x and y")
+is(up, { { 3, 3 }, { 4, 4 }, { 5, 5 } }, "its second part")
+is(sd.tensor { m[1], m[2] }, m, "a table of tensors stacks them")
+bad(function() local _ = sd.tensor { m[1], 3 } end,
+    "tensor: entry 2 of a table of tensors is of another shape",
+    "all of one shape")
+is(sd.tensor { m[1], m[2] }.dtype, "f64", "in their dtype")
+is(sd.tensor({ { m, m } }, i64).shape, { 1, 2, 2, 3 }, "nested ones too")
+is(t { 1, 2, 3 }:pad({ 2, 1 }, { mode = "reflect" }), { 3, 2, 1, 2, 3, 2 },
+   "pad by reflection")
+is(t { 1, 2, 3 }:pad(2, 1, { mode = "replicate" }), { 1, 1, 1, 2, 3, 3 },
+   "by the ends")
+is(t { 1, 2, 3 }:pad { widths = { 2, 1 }, mode = "circular" },
+   { 2, 3, 1, 2, 3, 1 }, "round the ends")
+is(m:pad({ -1, 1, 0, 1 }, { mode = "replicate" }),
+   { { 2, 3, 3 }, { 5, 6, 6 }, { 5, 6, 6 } }, "cropped, and over two dims")
+is(t { 1, 2 }:pad({ 1, 0 }, { mode = "constant", value = 7 }), { 7, 1, 2 },
+   "by a constant")
+is(sd.grad(function(v)
+  return v:pad({ 2, 0 }, { mode = "circular" }):sum()
+end)(t { 1, 2, 3 }), { 1, 2, 2 }, "its slope")
+bad(function() local _ = t { 1, 2 }:pad({ 2, 0 }, { mode = "reflect" }) end,
+    "pad: widths 2 and 0 around 2 elements", "no reflection of the whole")
 local s, order = t { 3, 1, 2 }:sort()
 is(s, { 1, 2, 3 }, "sort")
 is(order, { 2, 3, 1 }, "its indices")
@@ -311,6 +468,9 @@ is(where, { 1, 3 }, "its indices")
 local u, n = t { 2, 1, 2 }:unique()
 is(u, { 1, 2 }, "unique")
 is(n, { 1, 2 }, "its counts")
+is(sd.grad(function(v) return (v:unique() * t { 1, 2 }):sum() end)(t { 7, 3 }),
+   { 2, 1 }, "its slopes")
+is(sd.zeros(0):unique().shape, { 0 }, "unique of nothing")
 local g1, g2 = sd.meshgrid(t { 1, 2 }, t { 3, 4, 5 })
 is(g1, { { 1, 1, 1 }, { 2, 2, 2 } }, "meshgrid")
 is(g2, { { 3, 4, 5 }, { 3, 4, 5 } }, "its second part")
@@ -322,8 +482,28 @@ is(sd.einsum("ij,kj->ik", m, m), { { 14, 32 }, { 32, 77 } }, "einsum: product")
 is(sd.einsum("ii", t { { 1, 2 }, { 3, 4 } }):item(), 5, "einsum: trace")
 is(sd.einsum("ij->", m):item(), 21, "einsum: sum")
 is(t { -2, .5, 3 }:clamp(-1, 1), { -1, .5, 1 }, "clamp")
+is(t { -2, .5, 3 }:clamp { min = -1, max = 1 }, { -1, .5, 1 },
+   "its bounds by name")
+is(t { -2, .5, 3 }:clamp { max = 1 }, { -2, .5, 1 }, "one bound by name")
+is(t { -2, .5, 3 }:hardtanh { min_val = -1.5, max_val = 2 }, { -1.5, .5, 2 },
+   "hardtanh's bounds by name")
+local scores = sd.zeros(2, 10, f64)
+bad(function() sd.eval(sd.cross_entropy(scores, k { 1, 11 })) end,
+    "cross_entropy: label 11 is outside 1 .. 10 %(number 2%)",
+    "a label too large")
+bad(function() sd.eval(sd.cross_entropy(scores, k { 0, 1 })) end,
+    "cross_entropy: label 0 is outside 1 .. 10", "labels from 0")
+bad(function() sd.eval(sd.nll(scores, k { 1, -1 })) end,
+    "nll: label %-1 is outside 1 .. 10", "labels do not count from the end")
+bad(function()
+  sd.eval(sd.grad(sd.cross_entropy)(scores, k { 0, 1 }))
+end, "cross_entropy: label 0 is outside 1 .. 10", "also in the gradient")
 is(t { 0 / 0, 1 / 0 }:nan_to_num(), { 0, 1.7976931348623157e308 },
    "nan_to_num")
+is(k { maxint }:nan_to_num(), { maxint }, "integers have no NaN")
+for _, round in ipairs { "floor", "ceil", "round", "trunc" } do
+  is(k { maxint }[round](k { maxint }), { maxint }, round .. " of integers")
+end
 is(t { .5, 1.5, 2.5, -.5 }:round(), { 0, 2, 2, 0 }, "round is to even")
 is(t { 1, 0 / 0 }:maximum(0):isnan(), { false, true }, "maximum passes NaN")
 is(t { 1, 0 / 0, 3 }:amax():isnan():item(), true, "so does amax")
@@ -400,7 +580,8 @@ bad(function() return (sd.tensor "a") end, "tensor: .*string", "a string")
 bad(function() return (sd.tensor(nil)) end, "tensor: .*nil", "nothing")
 bad(function() return (sd.arange(1, 0 / 0)) end, "arange:", "arange to NaN")
 bad(function() return (sd.arange(1, 5, 0)) end, "arange:", "a step of 0")
-bad(function() return (sd.linspace(0, 1, 0)) end, "linspace: n: expected a whole",
+bad(function() return (sd.linspace(0, 1, 0)) end,
+    "linspace: n: expected a whole",
     "linspace of none")
 bad(function() return (sd.randint(5, 1, { 2 })) end,
     "randint: no i64 from 5 to 1",

@@ -9,7 +9,7 @@ local sd, core, tap = common.sd, common.core, common.tap
 local unpack = table.unpack
 
 -- Ops that must look at values, so neither vmap nor jit can trace them.
-local looks = { unique = true, histogram = true, histogram_ = true }
+local looks = { unique = true, histogram = true }
 -- Ops whose draws differ from call to call.
 local random = { rand = true, randn = true, randint = true, randperm = true }
 

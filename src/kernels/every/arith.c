@@ -167,8 +167,24 @@ static real modulo(real x, real y) {
   real m = (real)(x % y);
   return (real)(m != 0 && (m < 0) != (y < 0) ? m + y : m);
 }
+static real remainder_of(real x, real y) {
+  return y == 0 || (wrap)y == (wrap)-1 ? 0 : (real)(x % y);
+}
+/* Wraps around; of the negative powers only those of 1 and -1 are whole, and
+** others are 0. */
+static real power(real x, real y) {
+  wrap result = 1, base = (wrap)x;
+  if (y < 0) return (real)(x == 1 || (wrap)x == (wrap)-1 ? (y % 2 ? x : 1) : 0);
+  for (; y > 0; y /= 2) {
+    if (y % 2) result = (wrap)MUL(result, base);
+    base = (wrap)MUL(base, base);
+  }
+  return (real)result;
+}
 LOOP(floordiv, real, floor_divide(a[i], b[i]))
 LOOP(mod_, real, modulo(a[i], b[i]))
+LOOP(fmod_, real, remainder_of(a[i], b[i]))
+LOOP(pow_, real, power(a[i], b[i]))
 LOOP(min, real, a[i] < b[i] ? a[i] : b[i])
 LOOP(max, real, a[i] > b[i] ? a[i] : b[i])
 #endif
@@ -364,6 +380,8 @@ const SdArithTable SD_TYPED(sd_arith_table) = {
 #if IS_FLOAT
     [SD_LOOP_DIV] = div_, [SD_LOOP_AXPBY] = axpby,
     [SD_LOOP_SCALE_SHIFT] = scale_shift,
+#else
+    [SD_LOOP_POW] = pow_, [SD_LOOP_FMOD] = fmod_,
 #endif
 #endif
   },

@@ -297,11 +297,19 @@ static double cot_derivative(int n, double x) {
   return scale * sum;
 }
 
+/* Odd derivatives rise on both sides; at 0 the others take the side of
+** their argument's sign, or PyTorch's. */
+static double at_pole(int n, double x) {
+  if (n % 2) return INFINITY;
+  if (x < 0) return NAN;
+  return n == 0 && signbit(x) ? INFINITY : -INFINITY;
+}
+
 static double polygamma(double order, double x) {
   int n = (int)order;
   if (!(order >= 0 && order <= 64) || x != x) return NAN;
   if (x <= 0) {
-    if (x == floor(x)) return NAN;
+    if (x == floor(x)) return at_pole(n, x);
     double r = polygamma(order, 1 - x);
     return (n % 2 ? -r : r) - cot_derivative(n, x);
   }
