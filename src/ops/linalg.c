@@ -112,6 +112,8 @@ static SdStatus triangle_eval(const SdNode *y, const SdArray *const *in,
 }
 
 static SdNode *triangle(SdBuilder *b, const SdOp *op, SdNode *x, int64_t d) {
+  const int64_t most = (int64_t)1 << 61; /* no matrix has as many rows */
+  d = d < -most ? -most : d > most ? most : d;
   SdAttr attr = {.count = 2, .i = {d, op == &table[TRIU]}};
   return sd_node_make(b, op, 1, &x, &attr);
 }
