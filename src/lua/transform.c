@@ -295,8 +295,8 @@ static SdStatus ancestors(SdNode **roots, int n, SdNode ***all,
                           size_t *count, size_t *room, SdError *err) {
   unsigned epoch = sd_node_epoch();
   SdStatus s = SD_OK;
-  for (size_t next = 0, k = 0; s == SD_OK && k <= *count; k++) {
-    SdNode *x = k ? (*all)[next++] : NULL;
+  for (size_t k = 0; s == SD_OK && k <= *count; k++) {
+    SdNode *x = k ? (*all)[k - 1] : NULL; /* first the roots, then each */
     int nin = x ? x->nin : n;
     for (int i = 0; i < nin && s == SD_OK; i++) {
       SdNode *in = x ? x->in[i] : roots[i];
