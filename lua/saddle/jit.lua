@@ -1,11 +1,10 @@
 -- jit: a function traced once for each signature of its arguments, then
--- replayed as a plan without running Lua.
+-- replayed as a plan without running Lua (src/lua/replay.c).
 
 local fail = require "saddle.fail"
 
 return function(sd, core)
   local leaves, rebuild = core.leaves, core.rebuild
-  local signature, rebuild_all = core.signature, core.rebuild_all
   local unpack, pack = table.unpack, table.pack
   local getupvalue = debug.getupvalue
 
@@ -93,29 +92,27 @@ return function(sd, core)
     end
   end
 
-  local function trace_function(f, watched, args, list)
-    local entry, candidates = {}, visible(watched)
+  -- f(carried, ...) -> carried, results .. as a plan; carried: a tree.
+  local function trace_function(f, watched, carried, args)
+    local candidates = visible(watched)
     local trace <close> = core.trace "jit"
-    local keep = {}
+    local trees = { args, carried }
+    local list, keep = leaves(trees, false), {}
     for i = 1, #list do keep[i] = false end
     local traced = core.abstract(trace, list, keep)
-    local new, at, own = { n = args.n }, 0, core.handles(traced)
-    for i = 1, args.n do
-      local n = #(leaves(args[i], false))
-      new[i] = rebuild(args[i], table.move(own, at + 1, at + n, 1, {}))
-      at = at + n
-    end
-    local y = pack(f(unpack(new, 1, new.n)))
+    local new = rebuild(trees, core.handles(traced))
+    local y = pack(f(new[2], unpack(new[1], 1, args.n)))
     core.leave(trace)
-    entry.results = y
-    local all = {}
-    for i = 1, y.n do
-      local ys = leaves(y[i], false)
-      table.move(ys, 1, #ys, #all + 1, all)
-    end
-    entry.captures = captures(candidates, all)
-    entry.plan = core.compile(trace, traced, all)
-    return entry
+    local results = { unpack(y, 2, y.n) }
+    local all = leaves(results, false)
+    local made = { results = results, values = y.n - 1, tensors = #all,
+                   carried = y[1] }
+    local kept = leaves(y[1], false)
+    table.move(kept, 1, #kept, #all + 1, all)
+    local found = captures(candidates, all)
+    if #found > 0 then made.captures = found end
+    made.plan = core.compile(trace, traced, all)
+    return made
   end
 
   --- f traced once for each signature of shapes and dtypes, then replayed
@@ -138,21 +135,44 @@ return function(sd, core)
   -- jit(f) that reports the rebinding of what `watched` captures; nil: what
   -- f captures is meant as it was when f was traced.
   function core.jit(f, watched)
-    local entries = {}
-    return function(...)
-      local key, list, traced = signature(...)
-      -- Inside another trace, whose tracers f may have captured, the
-      -- function is simply run.
-      if traced or core.is_tracing() then return f(...) end
-      local entry = entries[key]
-      if entry then
-        check_captures(entry.captures)
-      else
-        entry = trace_function(f, watched, pack(...), list)
-        entries[key] = entry
+    local function step(_, ...) return false, f(...) end
+    return (core.replay(function(...)
+      return trace_function(step, watched, false, pack(...))
+    end, f, check_captures))
+  end
+
+  -- A function that replays f(carried, ...) -> carried, results .. and keeps
+  -- the carried tree, of whatever form, from each call to the next; load and
+  -- take set and take back that tree. plain(...) runs in its place inside
+  -- other traces.
+  function core.jit_carrying(f, watched, plain)
+    local forms, number, anything = {}, {}, core.scalar(0)
+    -- The number of the tree's form; forms[number] is a tree like it that
+    -- keeps none of its tensors.
+    local function form_of(tree)
+      local key, list = core.signature(tree), leaves(tree, false)
+      if not number[key] then
+        for i = 1, #list do list[i] = anything end
+        forms[#forms + 1] = rebuild(tree, list)
+        number[key] = #forms
       end
-      return rebuild_all(entry.results, entry.results.n,
-                         core.run(entry.plan, list))
+      return number[key]
     end
+    local run, replay
+    local function take()
+      local list, form = core.carried(replay)
+      return rebuild(forms[form], list)
+    end
+    local function load(tree)
+      core.carry(replay, leaves(tree, false), form_of(tree))
+    end
+    run, replay = core.replay(function(...)
+      local carried = take()
+      load(carried)
+      local made = trace_function(f, watched, carried, pack(...))
+      made.next = form_of(made.carried)
+      return made
+    end, plain, check_captures)
+    return run, load, take
   end
 end

@@ -71,7 +71,7 @@ end
 function optimizer:__newindex(key, v)
   local own = private[self]
   check_hyper(own.rule, key, v)
-  own.hyper[key] = v
+  own.hyper[key], own.version = v, own.version + 1
 end
 
 function optimizer:__tostring()
@@ -154,26 +154,118 @@ local function start_state(own, params)
   return states
 end
 
+-- The state lives in own.states, or, between steps that are replayed, in
+-- the replay own.carrier, which gives it back here.
+local function settle(own)
+  local carrier = own.carrier
+  if not carrier then return end
+  own.carrier = nil
+  own.states = carrier.take().states
+end
+
+local function check_count(own, params, states)
+  if #states ~= #params then
+    fail("%s: %d parameters given, the state is for %d", own.rule.name,
+         #params, #states)
+  end
+end
+
 local function check_params(own, params, paths)
   if #params == 0 then
     fail("%s: the parameters hold no tensors", own.rule.name)
   end
   if not own.states then
     own.states, own.paths = start_state(own, params), paths
-  elseif #own.states ~= #params then
-    fail("%s: %d parameters given, the state is for %d", own.rule.name,
-         #params, #own.states)
+  end
+  check_count(own, params, own.states)
+end
+
+-- ---- replayed steps --------------------------------------------------------
+
+-- The schedules among the hyper-parameters and the groups' own, and what
+-- each sets.
+local function schedules_of(own)
+  local list, names, seen = {}, {}, {}
+  local function add(from)
+    for k, v in pairs(from) do
+      if callable(v) and not seen[v] then
+        list[#list + 1], names[#list + 1], seen[v] = v, k, true
+      end
+    end
+  end
+  add(own.hyper)
+  for _, g in ipairs(own.groups) do add(g) end
+  return list, names
+end
+
+-- The schedules' values for step t: numbers for the first step, so that a
+-- rule may treat it apart; then tensors, so that one plan serves them all.
+local function values_at(own, list, names, t)
+  if #list == 0 then return false end
+  local values = {}
+  for i, schedule in ipairs(list) do
+    local v = schedule(t)
+    if type(v) ~= "number" then
+      fail("%s: the schedule of %s gave a %s, not a number", own.rule.name,
+           names[i], type(v))
+    end
+    values[i] = t == 1 and v or core.scalar(v)
+  end
+  return values
+end
+
+local function after(t)
+  return type(t) == "number" and core.scalar(t + 1) or t + 1
+end
+
+-- A function (params, ...) -> what work(carried, now, params, ...) returns
+-- after the next carried tree, replayed as a plan that keeps the optimizer's
+-- state and the step's number t between calls: work takes and gives
+-- { t =, states = }, t being a number in the first step, then a tensor.
+-- now[schedule] is its value. plain(params, ...) runs inside other traces.
+-- Numbers among the hyper-parameters are constants of the plan, which is
+-- made anew when one of them is set.
+local function replayed(own, watched, work, plain)
+  local list, names, run, version
+  local carrier = {}
+  local function build()
+    if own.carrier == carrier then settle(own) end
+    version = own.version
+    list, names = schedules_of(own)
+    local function with_values(carried, values, params, ...)
+      local now = {}
+      for i, schedule in ipairs(list) do now[schedule] = values[i] end
+      return work(carried, now, params, ...)
+    end
+    local function without(_, ...) return plain(...) end
+    run, carrier.load, carrier.take =
+      core.jit_carrying(with_values, watched, without)
+  end
+  local function take_over(params)
+    settle(own)
+    local leaves, paths = core.leaves(params)
+    check_params(own, leaves, paths)
+    local t = own.t + 1
+    carrier.load { t = t > 1 and core.scalar(t) or t, states = own.states }
+    own.carrier = carrier
+    -- Nobody else has the state, or opt:state() was not asked for it.
+    if own.shown ~= own.states then core.release(own.states) end
+    own.states = true
+  end
+  local function finish(t, ...)
+    own.t = t
+    return ...
+  end
+  return function(params, ...)
+    if core.is_tracing() then return plain(params, ...) end
+    if version ~= own.version then build() end
+    if own.carrier ~= carrier then take_over(params) end
+    local t = own.t + 1
+    return finish(t, run(values_at(own, list, names, t), params, ...))
   end
 end
 
-local function apply(own, tree, params, grads, paths)
-  check_params(own, params, paths)
-  local new, states = update_all(own, params, grads, own.states, paths,
-                                 own.t + 1)
-  local all = core.leaves(states, false)
-  table.move(new, 1, #new, #all + 1, all)
-  return core.rebuild(tree, new), states, all
-end
+-- ---- steps -----------------------------------------------------------------
 
 -- Lets go of the tensors in old that none of the lists kept has.
 local function drop(old, ...)
@@ -187,18 +279,43 @@ local function drop(old, ...)
   core.release(gone)
 end
 
--- Takes over the next state. The last one's memory can serve the next step
--- at once, unless somebody else may hold it: a rule of a script, or whoever
--- called opt:state(). fresh: no tensor of the last state is in the next.
-local function advance(own, states, fresh)
-  local old = own.states
-  own.states, own.t = states, own.t + 1
-  if own.shown == old then return end
-  if fresh then
-    core.release(old)
-  elseif own.rule.tidy then
-    drop(core.leaves(old, false), core.leaves(states, false))
+-- New parameters the plain way; also the tensors to be evaluated for it, and
+-- what takes over the next state once they are.
+local function update(own, tree, params, grads, paths)
+  settle(own)
+  check_params(own, params, paths)
+  local new, states = update_all(own, params, grads, own.states, paths,
+                                 own.t + 1)
+  local all = core.leaves(states, false)
+  table.move(new, 1, #new, #all + 1, all)
+  return core.rebuild(tree, new), all, function()
+    own.states, own.t = states, own.t + 1
   end
+end
+
+-- The update of a tidy rule as a replayed function of parameters and
+-- gradients.
+local function updater(own)
+  own.updater = own.updater or replayed(own, nil,
+    function(carried, now, params, grads)
+      local list, paths = core.leaves(params)
+      check_count(own, list, carried.states)
+      local new, states = update_all(own, list, core.leaves(grads, false),
+                                     carried.states, paths, carried.t, now)
+      return { t = after(carried.t), states = states },
+             core.rebuild(params, new)
+    end)
+  return own.updater
+end
+
+local function update_and_eval(own, params, list, grads, paths, gradients)
+  if own.rule.tidy and not core.is_tracing() then
+    return updater(own)(params, gradients)
+  end
+  local new, all, advance = update(own, params, list, grads, paths)
+  core.eval(all)
+  advance()
+  return new
 end
 
 --- New parameters from gradients in the same form.
@@ -222,10 +339,7 @@ function optimizer:apply(params, grads)
            table.concat(p.shape, ", "))
     end
   end
-  local new, states, all = apply(own, params, list, g, paths)
-  core.eval(all)
-  advance(own, states)
-  return new
+  return update_and_eval(own, params, list, g, paths, grads)
 end
 
 --- One step down f(params, ...): new parameters, the loss before the step,
@@ -236,17 +350,17 @@ function optimizer:step(f, params, ...)
   local out = table.pack(sd.value_and_grad(f)(params, ...))
   local list, paths = core.leaves(params)
   local grads = core.leaves(out[2], false)
-  local new, states, all = apply(own, params, list, grads, paths)
-  all[#all + 1] = out[1]
-  core.eval(all)
-  advance(own, states)
-  if own.rule.tidy then drop(grads, all) end
+  local wanted = table.move(grads, 1, #grads, 2, { out[1] })
+  core.eval(wanted)
+  local new = update_and_eval(own, params, list, grads, paths, out[2])
+  if own.rule.tidy then drop(grads, wanted) end
   return new, out[1], table.unpack(out, 3, out.n)
 end
 
 --- The state as a tree: { t =, state = list over the parameters }.
 function optimizer:state()
   local own = private[self]
+  settle(own)
   own.shown = own.states
   return { t = sd.tensor(own.t, { dtype = "i64" }), states = own.states,
            rule = own.rule.name }
@@ -259,45 +373,10 @@ function optimizer:load(state)
     fail("%s: the state is of %s", own.rule.name,
          type(state) == "table" and tostring(state.rule) or type(state))
   end
+  settle(own)
   own.states, own.t = state.states, state.t:item()
   own.shown = own.states
   return self
-end
-
--- ---- compiled steps --------------------------------------------------------
-
--- The schedules among the hyper-parameters and the groups' own, and what
--- each sets.
-local function schedules_of(own)
-  local list, names, seen = {}, {}, {}
-  local function add(from)
-    for k, v in pairs(from) do
-      if callable(v) and not seen[v] then
-        list[#list + 1], names[#list + 1], seen[v] = v, k, true
-      end
-    end
-  end
-  add(own.hyper)
-  for _, g in ipairs(own.groups) do add(g) end
-  return list, names
-end
-
--- The values of step t as the compiled function's arguments. The first
--- step's are numbers, so that a rule may treat it apart; later ones are
--- tensors, so that one plan serves them all.
-local function values_at(own, list, names, t)
-  local values = { t = t }
-  for i, schedule in ipairs(list) do
-    local v = schedule(t)
-    if type(v) ~= "number" then
-      fail("%s: the schedule of %s gave a %s, not a number", own.rule.name,
-           names[i], type(v))
-    end
-    values[i] = v
-  end
-  if t == 1 then return values end
-  for k, v in pairs(values) do values[k] = core.scalar(v) end
-  return values
 end
 
 --- A function (params, ...) -> params, loss that replays the whole step,
@@ -309,43 +388,15 @@ function optimizer:compile(f)
     fail("%s: a rule with its own step cannot be compiled", own.rule.name)
   end
   local grad = sd.value_and_grad(f)
-  local list, names, jitted, made_for
-  local function whole_step(params, states, values, ...)
-    local now = {}
-    for i, schedule in ipairs(list) do now[schedule] = values[i] end
+  return replayed(own, f, function(carried, now, params, ...)
     local out = table.pack(grad(params, ...))
-    local leaves, paths = core.leaves(params)
-    check_params(own, leaves, paths)
-    local new, next_states = update_all(
-      own, leaves, (core.leaves(out[2], false)), states, paths, values.t, now)
-    return next_states, core.rebuild(params, new), out[1],
-           table.unpack(out, 3, out.n)
-  end
-  -- Plain numbers are constants of the plan, which is made anew when one of
-  -- them is set.
-  local function is_current()
-    for k, v in pairs(made_for) do
-      if own.hyper[k] ~= v then return false end
-    end
-    return true
-  end
-  local function build()
-    made_for = {}
-    for k, v in pairs(own.hyper) do made_for[k] = v end
-    list, names = schedules_of(own)
-    jitted = core.jit(whole_step, f)
-  end
-  local function finish(states, ...)
-    advance(own, states, true)
-    return ...
-  end
-  build()
-  return function(params, ...)
-    if not is_current() then build() end
-    if not own.states then check_params(own, core.leaves(params)) end
-    local values = values_at(own, list, names, own.t + 1)
-    return finish(jitted(params, own.states, values, ...))
-  end
+    local list, paths = core.leaves(params)
+    check_count(own, list, carried.states)
+    local new, states = update_all(own, list, core.leaves(out[2], false),
+                                   carried.states, paths, carried.t, now)
+    return { t = after(carried.t), states = states }, core.rebuild(params, new),
+           out[1], table.unpack(out, 3, out.n)
+  end, function(params, ...) return self:step(f, params, ...) end)
 end
 
 -- ---- rules -----------------------------------------------------------------
@@ -366,7 +417,8 @@ local function new(rule, options)
   if options ~= nil and type(options) ~= "table" then
     fail("%s: options must be a table, not %s", rule.name, type(options))
   end
-  local own = { rule = rule, hyper = {}, groups = {}, t = 0 }
+  local own = { rule = rule, hyper = {}, groups = {}, t = 0,
+                version = 0 }
   for k, v in pairs(rule.defaults) do own.hyper[k] = v end
   for k, v in pairs(options or {}) do
     if k == "groups" then

@@ -2,18 +2,32 @@
 
 #include "base/memory.h"
 
+/* Small data lie behind the buffer's own record, in one block. */
+enum { RECORD = 64, TOGETHER = 2048 };
+
+static SdBuffer *buffer_new(size_t bytes, SdError *err) {
+  int together = bytes <= TOGETHER;
+  SdBuffer *b = sd_memory_alloc(RECORD + (together ? bytes : 0), err);
+  if (!b) return NULL;
+  *b = (SdBuffer){1, bytes, (char *)b + RECORD};
+  if (together) return b;
+  b->data = sd_memory_alloc(bytes, err);
+  if (b->data) return b;
+  sd_memory_free(b, RECORD);
+  return NULL;
+}
+
+static void buffer_free(SdBuffer *b) {
+  int together = b->bytes <= TOGETHER;
+  if (!together) sd_memory_free(b->data, b->bytes);
+  sd_memory_free(b, RECORD + (together ? b->bytes : 0));
+}
+
 SdStatus sd_array_new(SdArray *a, SdDtype dtype, const SdShape *shape,
                       SdError *err) {
   size_t bytes = (size_t)sd_shape_numel(shape) * sd_dtype_size(dtype);
-  SdBuffer *b = sd_memory_alloc(sizeof *b, err);
-  a->buffer = NULL;
+  SdBuffer *b = a->buffer = buffer_new(bytes, err);
   if (!b) return err->code;
-  *b = (SdBuffer){1, bytes, sd_memory_alloc(bytes, err)};
-  if (!b->data) {
-    sd_memory_free(b, sizeof *b);
-    return err->code;
-  }
-  a->buffer = b;
   a->data = b->data;
   a->dtype = dtype;
   a->shape = *shape;
@@ -24,9 +38,7 @@ SdStatus sd_array_new(SdArray *a, SdDtype dtype, const SdShape *shape,
 void sd_array_release(SdArray *a) {
   SdBuffer *b = a->buffer;
   a->buffer = NULL;
-  if (!b || --b->refs) return;
-  sd_memory_free(b->data, b->bytes);
-  sd_memory_free(b, sizeof *b);
+  if (b && --b->refs == 0) buffer_free(b);
 }
 
 SdArray sd_array_retain(const SdArray *a) {

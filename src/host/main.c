@@ -6,6 +6,7 @@
 #include "host/info.h"
 #include "host/interrupt.h"
 #include "host/options.h"
+#include "host/pool.h"
 #include "host/repl.h"
 #include "host/script.h"
 #include "lua/binding.h"
@@ -117,14 +118,34 @@ static int check_output(int status) {
   return status ? status : 1;
 }
 
+/* Lua's warn(), silent until warn("@on"). */
+typedef struct Warnings {
+  int on, inside; /* inside: more pieces of a message follow */
+} Warnings;
+
+static void warn(void *ud, const char *text, int more) {
+  Warnings *w = ud;
+  if (!w->inside && !more && *text == '@') {
+    if (!strcmp(text, "@on")) w->on = 1;
+    if (!strcmp(text, "@off")) w->on = 0;
+    return;
+  }
+  if (w->on)
+    fprintf(stderr, "%s%s%s", w->inside ? "" : "Lua warning: ", text,
+            more ? "" : "\n");
+  w->inside = more;
+}
+
 int main(int argc, char **argv) {
+  Warnings warnings = {0, 0};
   CommandLine c = {argc, argv};
   int status = 1;
-  lua_State *L = luaL_newstate();
+  lua_State *L = lua_newstate(sd_host_pool, NULL);
   if (!L) {
     fputs("saddle: not enough memory\n", stderr);
     return 1;
   }
+  lua_setwarnf(L, warn, &warnings);
   lua_pushcfunction(L, run);
   lua_pushlightuserdata(L, &c);
   if (lua_pcall(L, 1, 1, 0) == LUA_OK)

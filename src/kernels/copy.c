@@ -353,7 +353,13 @@ void sd_copy_strided(int ndim, const int64_t *dims, size_t size, void *out,
   if (numel == 0) return;
   normalize(&c);
   Grid g = grid_of(&c);
-#pragma omp parallel for schedule(static) if (numel >= PARALLEL)
+  if (numel < PARALLEL) {
+    /* OpenMP's if clause would still wake the threads, for half a
+    ** microsecond. */
+    for (int64_t i = 0; i < g.tiles; i++) copy_tile(&c, &g, i);
+    return;
+  }
+#pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < g.tiles; i++) copy_tile(&c, &g, i);
 }
 

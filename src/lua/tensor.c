@@ -16,21 +16,26 @@
 /* The metatable's key in the registry: found faster than by its name. */
 static const char metatable;
 
+/* Nothing that scripts can make carries the mark: cheaper to look at than
+** the metatable. */
+typedef struct Handle {
+  SdNode *node;
+  const char *mark;
+} Handle;
+
 SdNode **sd_lua_push_handle(lua_State *L) {
-  SdNode **h = lua_newuserdatauv(L, sizeof *h, 0);
-  *h = NULL;
+  Handle *h = lua_newuserdatauv(L, sizeof *h, 0);
+  *h = (Handle){NULL, &metatable};
   lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable);
   lua_setmetatable(L, -2);
-  return h;
+  return &h->node;
 }
 
 static SdNode **handle(lua_State *L, int i) {
-  SdNode **h = lua_touserdata(L, i);
-  if (!h || !lua_getmetatable(L, i)) return NULL;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable);
-  int same = lua_rawequal(L, -1, -2);
-  lua_pop(L, 2);
-  return same ? h : NULL;
+  Handle *h = lua_touserdata(L, i);
+  if (!h || lua_rawlen(L, i) != sizeof *h || h->mark != &metatable)
+    return NULL;
+  return &h->node;
 }
 
 void sd_lua_fill(SdNode **handle, SdNode *n) {

@@ -5,7 +5,7 @@
 #ifndef SD_LUA_TENSOR_H
 #define SD_LUA_TENSOR_H
 
-#include "graph/node.h"
+#include "graph/plan.h"
 #include "lua/binding.h"
 
 #define SD_TENSOR "saddle.tensor"
@@ -44,11 +44,41 @@ void sd_lua_eval(lua_State *L, SdNode *const *roots, int n);
 /* Evaluates n when its pending graph is large and no trace needs it. */
 void sd_lua_settle(lua_State *L, SdNode *n);
 
+/*
+** The form of some values as a string of bytes: keys, dtypes and shapes of
+** the tensors, and all other values themselves (functions and the like by
+** identity).  Values of one signature can go through one plan.
+*/
+typedef struct SdSignature {
+  char *text;
+  size_t length, room;
+  SdNode **nodes; /* the tensors in order, borrowed from their handles */
+  size_t count, capacity;
+  int traced;     /* one of them depends on a live trace */
+} SdSignature;
+
+/* Adds the values at first .. last of the stack to s, which starts as
+** zeros. */
+void sd_lua_sign(lua_State *L, int first, int last, SdSignature *s);
+void sd_lua_signature_free(SdSignature *s);
+
+/* Pushes the tree at i with its tensors replaced by the elements of the
+** table at list, from the one after *next on. */
+void sd_lua_rebuild(lua_State *L, int i, int list, lua_Integer *next);
+
+/* A plan over nx inputs and ny outputs, as core.compile makes it. */
+#define SD_LUA_PLAN "saddle.plan"
+typedef struct SdLuaPlan {
+  SdPlan *plan;
+  int nx, ny;
+} SdLuaPlan;
+
 /* Adds to the table on the top of the stack. */
 void sd_lua_open_tensor(lua_State *L);    /* the metatable, core functions */
 void sd_lua_open_ops(lua_State *L);       /* one function for each op */
 void sd_lua_open_tree(lua_State *L);
 void sd_lua_open_transform(lua_State *L);
+void sd_lua_open_replay(lua_State *L);
 void sd_lua_open_system(lua_State *L);
 void sd_lua_open_io(lua_State *L);
 void sd_lua_open_curvature(lua_State *L);

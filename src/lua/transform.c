@@ -12,7 +12,6 @@
 #include <string.h>
 
 #define TRACE "saddle.trace"
-#define PLAN "saddle.plan"
 
 /* ---- lists of nodes ----------------------------------------------------- */
 
@@ -214,19 +213,10 @@ static int core_stop_gradient(lua_State *L) {
 
 /* ---- plans -------------------------------------------------------------- */
 
-typedef struct Plan {
-  SdPlan *plan;
-  int nx, ny;
-  SdArray *memory; /* inputs then outputs of a run */
-} Plan;
-
 static int plan_gc(lua_State *L) {
-  Plan *p = lua_touserdata(L, 1);
+  SdLuaPlan *p = lua_touserdata(L, 1);
   sd_plan_free(p->plan);
-  sd_memory_free(p->memory, (size_t)(p->nx + p->ny) * sizeof *p->memory);
   p->plan = NULL;
-  p->memory = NULL;
-  p->nx = p->ny = 0;
   return 0;
 }
 
@@ -236,59 +226,15 @@ static int core_compile(lua_State *L) {
   SdError err;
   int nx, ny;
   SdNode **x = check_list(L, 2, &nx), **y = check_list(L, 3, &ny);
-  Plan *p = lua_newuserdatauv(L, sizeof *p, 0);
-  memset(p, 0, sizeof *p);
-  luaL_setmetatable(L, PLAN);
-  p->memory = sd_memory_alloc((size_t)(nx + ny) * sizeof *p->memory, &err);
-  if (!p->memory) return sd_lua_raise(L, &err);
-  p->nx = nx;
-  p->ny = ny;
+  SdLuaPlan *p = lua_newuserdatauv(L, sizeof *p, 0);
+  *p = (SdLuaPlan){NULL, nx, ny};
+  luaL_setmetatable(L, SD_LUA_PLAN);
   if (sd_transform_compile(&p->plan, t, nx, x, ny, y, &err) != SD_OK)
     return sd_lua_raise(L, &err);
   return 1;
 }
 
-static SdStatus run_plan(Plan *p, SdNode **x, SdNode ***handles,
-                         SdError *err) {
-  SdArray *in = p->memory, *out = p->memory + p->nx;
-  SdBuilder b;
-  SdStatus s = sd_plan_eval(x, p->nx, err);
-  if (s != SD_OK) return s;
-  for (int k = 0; k < p->nx; k++) in[k] = x[k]->value[0];
-  s = sd_plan_run(p->plan, in, out, err);
-  if (s != SD_OK) return s;
-  sd_builder_open(&b);
-  for (int k = 0; k < p->ny; k++) {
-    SdNode *n = sd_node_leaf(&b, &out[k]);
-    if (n) sd_lua_fill(handles[k], n);
-  }
-  return sd_builder_close(&b, err);
-}
-
-/* run(plan, list) -> list */
-static int core_run(lua_State *L) {
-  Plan *p = luaL_checkudata(L, 1, PLAN);
-  SdError err;
-  SdStatus s;
-  int nx, tried = 0;
-  SdNode **x = check_list(L, 2, &nx);
-  if (nx != p->nx) return sd_lua_fail(L, "jit: lists differ");
-  SdNode ***handles =
-      lua_newuserdatauv(L, (size_t)(p->ny + 1) * sizeof *handles, 0);
-  int results = push_results(L, p->ny);
-  for (int k = 0; k < p->ny; k++) {
-    lua_rawgeti(L, results, k + 1);
-    handles[k] = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-  }
-  do {
-    s = run_plan(p, x, handles, &err);
-  } while (sd_lua_retry(L, s, &tried));
-  if (s != SD_OK) return sd_lua_raise(L, &err);
-  sd_lua_charge(L);
-  lua_settop(L, results);
-  return 1;
-}
+/* ---- what a function looks at ------------------------------------------- */
 
 /* The nodes that roots stand on, whatever they depend on. */
 static SdStatus ancestors(SdNode **roots, int n, SdNode ***all,
@@ -355,7 +301,7 @@ void sd_lua_open_transform(lua_State *L) {
       {"jvp", core_jvp},           {"vmap", core_vmap},
       {"checkpoint", core_checkpoint},
       {"stop_gradient", core_stop_gradient},
-      {"compile", core_compile},   {"run", core_run},
+      {"compile", core_compile},
       {"is_traced", core_depends_on_trace},
       {"is_tracing", core_is_tracing},
       {"ancestors", core_ancestors}, {"id", core_id}, {NULL, NULL}};
@@ -366,7 +312,7 @@ void sd_lua_open_transform(lua_State *L) {
   lua_pushcfunction(L, trace_close);
   lua_setfield(L, -2, "__close");
   lua_pop(L, 1);
-  luaL_newmetatable(L, PLAN);
+  luaL_newmetatable(L, SD_LUA_PLAN);
   lua_pushcfunction(L, plan_gc);
   lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);

@@ -5,6 +5,8 @@
 */
 #include "lua/tensor.h"
 
+#include "base/memory.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -205,6 +207,10 @@ static void rebuild(lua_State *L, int i, int list, lua_Integer *next,
   lua_settop(L, made);
 }
 
+void sd_lua_rebuild(lua_State *L, int i, int list, lua_Integer *next) {
+  rebuild(L, i, list, next, 0);
+}
+
 /* rebuild(tree, list) -> the tree with its leaves from list, in order */
 static int core_rebuild(lua_State *L) {
   lua_Integer next = 0;
@@ -213,130 +219,108 @@ static int core_rebuild(lua_State *L) {
   return 1;
 }
 
-/* rebuild_all(trees, n, list) -> n trees, as rebuild, from one list */
-static int core_rebuild_all(lua_State *L) {
-  lua_Integer next = 0, n = luaL_checkinteger(L, 2);
-  luaL_checktype(L, 1, LUA_TTABLE);
-  luaL_checktype(L, 3, LUA_TTABLE);
-  luaL_checkstack(L, (int)n + 4, "tree");
-  for (lua_Integer k = 1; k <= n; k++) {
-    lua_rawgeti(L, 1, k);
-    int at = lua_gettop(L);
-    rebuild(L, at, 3, &next, 0);
-    lua_replace(L, at);
-    lua_settop(L, at);
-  }
-  return (int)n;
-}
-
 /* ---- signatures --------------------------------------------------------- */
 
-/*
-** The form of some values as a string of bytes: keys, dtypes and shapes of
-** the tensors, and all other values themselves (functions and the like by
-** identity).  Values of one signature can go through one plan.
-*/
-typedef struct Signature {
-  lua_State *L;
-  int list;   /* stack place of the list of leaves */
-  int memory; /* of the userdata that holds the text */
-  char *text;
-  size_t length, room;
-  lua_Integer n;
-  int traced, depth;
-} Signature;
-
-static void write(Signature *s, const void *data, size_t bytes) {
-  if (s->length + bytes > s->room) {
-    s->room = 2 * (s->length + bytes);
-    char *text = lua_newuserdatauv(s->L, s->room, 0);
-    memcpy(text, s->text, s->length);
-    s->text = text;
-    lua_replace(s->L, s->memory);
-  }
+static void write(lua_State *L, SdSignature *s, const void *data,
+                  size_t bytes) {
+  SdError err;
+  if (sd_memory_grow(&s->text, &s->room, s->length + bytes, 1, &err) != SD_OK)
+    sd_lua_raise(L, &err);
   memcpy(s->text + s->length, data, bytes);
   s->length += bytes;
 }
 
-static void write_tag(Signature *s, char tag) { write(s, &tag, 1); }
+static void write_tag(lua_State *L, SdSignature *s, char tag) {
+  write(L, s, &tag, 1);
+}
 
-static void sign_tensor(Signature *s, int i, const SdNode *x) {
+static void sign_tensor(lua_State *L, SdSignature *s, SdNode *x) {
+  SdError err;
   const SdTrace *t = x->trace;
   while (t && !t->live) t = t->outer;
   s->traced |= t != NULL;
   char head[2] = {(char)x->dtype, (char)x->shape.ndim};
-  write(s, head, 2);
-  write(s, x->shape.dims, (size_t)x->shape.ndim * sizeof *x->shape.dims);
-  lua_pushvalue(s->L, i);
-  lua_rawseti(s->L, s->list, ++s->n);
+  write(L, s, head, 2);
+  write(L, s, x->shape.dims, (size_t)x->shape.ndim * sizeof *x->shape.dims);
+  if (sd_memory_grow(&s->nodes, &s->capacity, s->count + 1,
+                     sizeof *s->nodes, &err) != SD_OK)
+    sd_lua_raise(L, &err);
+  s->nodes[s->count++] = x;
 }
 
-static void sign_other(Signature *s, int i) {
-  lua_State *L = s->L;
+static void sign_other(lua_State *L, SdSignature *s, int i) {
   int type = lua_type(L, i);
   size_t length;
-  write_tag(s, (char)('a' + type + (lua_isinteger(L, i) ? 16 : 0)));
+  write_tag(L, s, (char)('a' + type + (lua_isinteger(L, i) ? 16 : 0)));
   if (type == LUA_TSTRING) {
     const char *text = lua_tolstring(L, i, &length);
-    write(s, &length, sizeof length);
-    write(s, text, length);
+    write(L, s, &length, sizeof length);
+    write(L, s, text, length);
   } else if (lua_isinteger(L, i)) {
-    write(s, &(lua_Integer){lua_tointeger(L, i)}, sizeof(lua_Integer));
+    write(L, s, &(lua_Integer){lua_tointeger(L, i)}, sizeof(lua_Integer));
   } else if (type == LUA_TNUMBER) {
-    write(s, &(lua_Number){lua_tonumber(L, i)}, sizeof(lua_Number));
+    write(L, s, &(lua_Number){lua_tonumber(L, i)}, sizeof(lua_Number));
   } else if (type == LUA_TBOOLEAN) {
-    write_tag(s, (char)lua_toboolean(L, i));
+    write_tag(L, s, (char)lua_toboolean(L, i));
   } else {
-    write(s, &(const void *){lua_topointer(L, i)}, sizeof(void *));
+    write(L, s, &(const void *){lua_topointer(L, i)}, sizeof(void *));
   }
 }
 
-static void sign(Signature *s, int i);
+static void sign(lua_State *L, SdSignature *s, int i, int depth);
 
-/* The value in the table at i under the key on the top, which is popped. */
-static void sign_child(Signature *s, int i) {
-  lua_rawget(s->L, i);
-  sign(s, lua_gettop(s->L));
-  lua_pop(s->L, 1);
-}
-
-static void sign_table(Signature *s, int i) {
-  lua_State *L = s->L;
+static void sign_table(lua_State *L, SdSignature *s, int i, int depth) {
   Keys keys;
-  if (++s->depth > MAX_DEPTH)
+  if (depth > MAX_DEPTH)
     sd_lua_fail(L, "tree: nested deeper than %d tables (a cycle?)",
                 MAX_DEPTH);
   keys_open(L, i, &keys);
-  write_tag(s, keys.kind == LIST ? '[' : '{');
+  write_tag(L, s, keys.kind == LIST ? '[' : '{');
   for (lua_Integer j = 1; j <= keys.n; j++) {
     keys_push(L, &keys, j);
-    if (keys.kind != LIST) sign_other(s, lua_gettop(L));
-    sign_child(s, i);
+    if (keys.kind != LIST) sign_other(L, s, lua_gettop(L));
+    lua_rawget(L, i);
+    sign(L, s, lua_gettop(L), depth + 1);
+    lua_pop(L, 1);
   }
   lua_pop(L, 1);
-  write_tag(s, ']');
-  s->depth--;
+  write_tag(L, s, ']');
 }
 
-static void sign(Signature *s, int i) {
-  const SdNode *x = sd_lua_tensor(s->L, i);
-  if (x) sign_tensor(s, i, x);
-  else if (lua_istable(s->L, i)) sign_table(s, i);
-  else sign_other(s, i);
+static void sign(lua_State *L, SdSignature *s, int i, int depth) {
+  SdNode *x = sd_lua_tensor(L, i);
+  if (x) sign_tensor(L, s, x);
+  else if (lua_istable(L, i)) sign_table(L, s, i, depth);
+  else sign_other(L, s, i);
 }
 
-/* signature(...) -> text, the list of tensors, whether one is traced */
+void sd_lua_sign(lua_State *L, int first, int last, SdSignature *s) {
+  for (int i = first; i <= last; i++) sign(L, s, i, 1);
+}
+
+void sd_lua_signature_free(SdSignature *s) {
+  sd_memory_free(s->text, s->room);
+  sd_memory_free(s->nodes, s->capacity * sizeof *s->nodes);
+  *s = (SdSignature){.room = 0};
+}
+
+static int signature_gc(lua_State *L) {
+  sd_lua_signature_free(lua_touserdata(L, 1));
+  return 0;
+}
+
+/* signature(tree) -> its form as a string */
 static int core_signature(lua_State *L) {
-  int n = lua_gettop(L);
-  Signature s = {.L = L, .list = n + 1, .memory = n + 2, .room = 1024};
-  luaL_checkstack(L, 10, "tree");
-  lua_createtable(L, 16, 0);
-  s.text = lua_newuserdatauv(L, s.room, 0);
-  for (int i = 1; i <= n; i++) sign(&s, i);
-  lua_pushlstring(L, s.text, s.length);
-  lua_pushvalue(L, s.list);
-  lua_pushboolean(L, s.traced);
-  return 3;
+  lua_settop(L, 1);
+  SdSignature *s = lua_newuserdatauv(L, sizeof *s, 0);
+  *s = (SdSignature){.room = 0};
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, signature_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  sd_lua_sign(L, 1, 1, s);
+  lua_pushlstring(L, s->text, s->length);
+  return 1;
 }
 
 /* ---- letting go --------------------------------------------------------- */
@@ -368,7 +352,6 @@ static int core_release(lua_State *L) {
 void sd_lua_open_tree(lua_State *L) {
   static const luaL_Reg functions[] = {{"leaves", core_leaves},
                                        {"rebuild", core_rebuild},
-                                       {"rebuild_all", core_rebuild_all},
                                        {"signature", core_signature},
                                        {"release", core_release},
                                        {NULL, NULL}};

@@ -153,6 +153,7 @@ static void arrays(void) {
   b.strides[1] = 7;
   ok(sd_array_is_contiguous(&b), "an array without elements is contiguous");
   sd_array_release(&b);
+  shape = sd_shape_make(1, (int64_t[]){1000});
   for (size_t nth = 1; nth <= 2; nth++) {
     sd_memory_fail_after(nth);
     ok(sd_array_new(&a, SD_F64, &shape, &err) == SD_EMEMORY && !a.buffer,

@@ -1,0 +1,367 @@
+/*
+** Replays: a function of Lua turned into plans, one for each signature of
+** its arguments.  A call goes from Lua to the plan and back in C, without
+** running Lua.  A replay may carry tensors of its own from each call to the
+** next (an optimizer's state), which take no part in the arguments.
+*/
+#include "lua/tensor.h"
+
+#include "base/memory.h"
+
+#include <string.h>
+
+#define REPLAY "saddle.replay"
+
+/* One plan.  Its inputs are the arguments' tensors, then the carried ones;
+** its outputs the results' tensors, then what is carried on. */
+typedef struct Entry {
+  char *key;
+  size_t length;
+  int form;     /* of the carried tree that the plan takes */
+  int next;     /* of the one it leaves */
+  int nx, ny;   /* inputs and outputs in all */
+  int nresults; /* outputs that go to the caller */
+  int values;   /* Lua values returned */
+  int watches;  /* captures to be checked at each call */
+  SdPlan *plan; /* owned by the Lua object */
+  SdArray *arrays;    /* inputs, then outputs, of the call under way */
+  SdNode ***handles;  /* of the results of the call under way */
+} Entry;
+
+typedef struct Replay {
+  Entry *entries;
+  size_t count, capacity;
+  SdSignature signature; /* of the call under way */
+  SdArray *carried;
+  int ncarried, form;
+} Replay;
+
+/* Places in the user value, a list: the three functions, then of each entry
+** the plan, the results as a template, and the captures. */
+enum { MAKE = 1, PLAIN, CHECK, FIRST, EACH = 3 };
+
+static Replay *check_replay(lua_State *L, int i) {
+  return luaL_checkudata(L, i, REPLAY);
+}
+
+static size_t array_bytes(const Entry *e) {
+  return (size_t)(e->nx + e->ny) * sizeof *e->arrays;
+}
+
+static void free_entry(Entry *e) {
+  sd_memory_free(e->key, e->length);
+  sd_memory_free(e->arrays, array_bytes(e));
+  sd_memory_free(e->handles, (size_t)e->nresults * sizeof *e->handles);
+}
+
+static void drop_carried(Replay *r) {
+  for (int k = 0; k < r->ncarried; k++) sd_array_release(&r->carried[k]);
+  sd_memory_free(r->carried, (size_t)r->ncarried * sizeof *r->carried);
+  r->carried = NULL;
+  r->ncarried = 0;
+}
+
+static int replay_gc(lua_State *L) {
+  Replay *r = lua_touserdata(L, 1);
+  for (size_t i = 0; i < r->count; i++) free_entry(&r->entries[i]);
+  sd_memory_free(r->entries, r->capacity * sizeof *r->entries);
+  sd_lua_signature_free(&r->signature);
+  drop_carried(r);
+  memset(r, 0, sizeof *r);
+  return 0;
+}
+
+/* ---- entries ------------------------------------------------------------ */
+
+static int find(const Replay *r) {
+  const SdSignature *s = &r->signature;
+  for (size_t i = 0; i < r->count; i++) {
+    const Entry *e = &r->entries[i];
+    if (e->form == r->form && e->length == s->length &&
+        !memcmp(e->key, s->text, s->length))
+      return (int)i;
+  }
+  return -1;
+}
+
+static void sign(lua_State *L, Replay *r, int first, int last) {
+  r->signature.length = r->signature.count = 0;
+  r->signature.traced = 0;
+  sd_lua_sign(L, first, last, &r->signature);
+}
+
+/* The results, a list of e->values at i, as a template: every tensor becomes
+** the place in e->handles where a call puts it.  Pushed. */
+static void push_template(lua_State *L, const Entry *e, int i) {
+  lua_Integer next = 0;
+  lua_createtable(L, e->nresults, 0);
+  int places = lua_gettop(L);
+  for (int k = 0; k < e->nresults; k++) {
+    lua_pushlightuserdata(L, &e->handles[k]);
+    lua_rawseti(L, places, k + 1);
+  }
+  lua_createtable(L, e->values, 0);
+  for (int k = 1; k <= e->values; k++) {
+    lua_rawgeti(L, i, k);
+    sd_lua_rebuild(L, lua_gettop(L), places, &next);
+    lua_rawseti(L, places + 1, k);
+    lua_settop(L, places + 1);
+  }
+  lua_remove(L, places);
+}
+
+static int integer_field(lua_State *L, int i, const char *name) {
+  lua_getfield(L, i, name);
+  int v = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return v;
+}
+
+/* Fills a fresh entry from the table that make returned, on the top. */
+static void fill_entry(lua_State *L, const Replay *r, Entry *e, int functions,
+                       int at) {
+  const SdSignature *s = &r->signature;
+  int made = lua_gettop(L);
+  SdError err;
+  lua_getfield(L, made, "plan");
+  SdLuaPlan *p = luaL_checkudata(L, -1, SD_LUA_PLAN);
+  e->plan = p->plan;
+  e->nx = p->nx;
+  e->ny = p->ny;
+  e->next = integer_field(L, made, "next");
+  e->values = integer_field(L, made, "values");
+  e->nresults = integer_field(L, made, "tensors");
+  e->arrays = sd_memory_alloc(array_bytes(e), &err);
+  e->handles =
+      sd_memory_alloc((size_t)e->nresults * sizeof *e->handles, &err);
+  e->key = sd_memory_alloc(s->length, &err);
+  if (!e->arrays || !e->handles || !e->key) sd_lua_raise(L, &err);
+  memcpy(e->key, s->text, s->length);
+  lua_rawseti(L, functions, at);
+  lua_getfield(L, made, "results");
+  push_template(L, e, lua_gettop(L));
+  lua_rawseti(L, functions, at + 1);
+  e->watches = lua_getfield(L, made, "captures") == LUA_TTABLE;
+  lua_rawseti(L, functions, at + 2);
+  e->length = s->length;
+  e->form = r->form;
+}
+
+/* Runs Lua to make the entry for the arguments at 1 .. n; returns its
+** number.  The arguments are signed again after it, for Lua may have called
+** this very replay meanwhile. */
+static int make(lua_State *L, Replay *r, int n, int functions) {
+  SdError err;
+  int top = lua_gettop(L);
+  lua_rawgeti(L, functions, MAKE);
+  for (int i = 1; i <= n; i++) lua_pushvalue(L, i);
+  lua_call(L, n, 1);
+  sign(L, r, 1, n);
+  if (sd_memory_grow(&r->entries, &r->capacity, r->count + 1,
+                     sizeof *r->entries, &err) != SD_OK)
+    sd_lua_raise(L, &err);
+  Entry *e = &r->entries[r->count];
+  *e = (Entry){.form = -1}; /* found by nobody until it is complete */
+  int number = (int)r->count++;
+  fill_entry(L, r, e, functions, FIRST + EACH * number);
+  lua_settop(L, top);
+  return number;
+}
+
+/* ---- calls -------------------------------------------------------------- */
+
+/* Pushes the part of the results at i with fresh handles in it. */
+static void push_fresh(lua_State *L, const Entry *e, int i) {
+  if (lua_islightuserdata(L, i)) {
+    SdNode ***place = lua_touserdata(L, i);
+    *place = sd_lua_push_handle(L);
+    return;
+  }
+  if (!lua_istable(L, i)) {
+    lua_pushvalue(L, i);
+    return;
+  }
+  luaL_checkstack(L, 8, "jit");
+  lua_createtable(L, (int)lua_rawlen(L, i), 0);
+  int made = lua_gettop(L);
+  lua_pushnil(L);
+  while (lua_next(L, i)) {
+    lua_pushvalue(L, -2);
+    push_fresh(L, e, lua_gettop(L) - 1);
+    lua_rawset(L, made);
+    lua_pop(L, 1);
+  }
+}
+
+/* What a call hands back and carries on. */
+static SdStatus deliver(Entry *e, SdArray *carried, SdError *err) {
+  SdArray *out = e->arrays + e->nx;
+  int kept = e->ny - e->nresults;
+  SdBuilder b;
+  sd_builder_open(&b);
+  for (int k = 0; k < e->nresults; k++) {
+    SdNode *n = sd_node_leaf(&b, &out[k]);
+    if (n) sd_lua_fill(e->handles[k], n);
+  }
+  if (sd_builder_close(&b, err) != SD_OK) {
+    for (int k = 0; k < kept; k++) sd_array_release(&out[e->nresults + k]);
+    return err->code;
+  }
+  memcpy(carried, out + e->nresults, (size_t)kept * sizeof *carried);
+  return SD_OK;
+}
+
+static SdStatus run(Replay *r, Entry *e, SdArray *carried, SdError *err) {
+  const SdSignature *s = &r->signature;
+  SdStatus status = sd_plan_eval(s->nodes, (int)s->count, err);
+  if (status != SD_OK) return status;
+  for (size_t k = 0; k < s->count; k++) e->arrays[k] = s->nodes[k]->value[0];
+  if (r->ncarried)
+    memcpy(e->arrays + s->count, r->carried,
+           (size_t)r->ncarried * sizeof *r->carried);
+  status = sd_plan_run(e->plan, e->arrays, e->arrays + e->nx, err);
+  return status == SD_OK ? deliver(e, carried, err) : status;
+}
+
+/* The carried tensors are replaced when all has succeeded. */
+static void run_or_raise(lua_State *L, Replay *r, Entry *e) {
+  int kept = e->ny - e->nresults, tried = 0;
+  size_t bytes = (size_t)kept * sizeof(SdArray);
+  SdError err;
+  SdStatus s;
+  do {
+    SdArray *carried = sd_memory_alloc(bytes, &err);
+    s = carried ? run(r, e, carried, &err) : err.code;
+    if (s == SD_OK) {
+      drop_carried(r);
+      r->carried = carried;
+      r->ncarried = kept;
+      r->form = e->next;
+    } else {
+      sd_memory_free(carried, bytes);
+    }
+  } while (sd_lua_retry(L, s, &tried));
+  if (s != SD_OK) sd_lua_raise(L, &err);
+  sd_lua_charge(L);
+}
+
+static int call_plain(lua_State *L, int n, int functions) {
+  lua_rawgeti(L, functions, PLAIN);
+  lua_insert(L, 1);
+  lua_settop(L, n + 1);
+  lua_call(L, n, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+static void check_captures(lua_State *L, int functions, int at) {
+  lua_rawgeti(L, functions, CHECK);
+  lua_rawgeti(L, functions, at);
+  lua_call(L, 1, 0);
+}
+
+static int call(lua_State *L) {
+  int n = lua_gettop(L), functions = n + 2;
+  luaL_checkstack(L, n + 20, "jit");
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_getiuservalue(L, n + 1, 1);
+  Replay *r = lua_touserdata(L, n + 1);
+  sign(L, r, 1, n);
+  /* Inside another trace, whose tracers the function may have captured, it
+  ** is simply run. */
+  if (r->signature.traced || sd_trace_current())
+    return call_plain(L, n, functions);
+  int number = find(r);
+  if (number < 0) number = make(L, r, n, functions);
+  int at = FIRST + EACH * number;
+  if (r->entries[number].watches) check_captures(L, functions, at + 2);
+  Entry *e = &r->entries[number];
+  lua_rawgeti(L, functions, at + 1);
+  int template = lua_gettop(L);
+  luaL_checkstack(L, e->values + 8, "jit");
+  for (int k = 1; k <= e->values; k++) {
+    lua_rawgeti(L, template, k);
+    push_fresh(L, e, lua_gettop(L));
+    lua_remove(L, -2);
+  }
+  run_or_raise(L, r, e);
+  return e->values;
+}
+
+/* replay(make, plain, check) -> function, replay.  make(...) returns a table:
+** plan; results, a list of so many values with so many tensors; captures, a
+** list for check to look at before each call, or nil; next, the form of what
+** is carried on.  plain(...) is called inside another trace. */
+static int core_replay(lua_State *L) {
+  lua_settop(L, 3);
+  Replay *r = lua_newuserdatauv(L, sizeof *r, 1);
+  memset(r, 0, sizeof *r);
+  luaL_setmetatable(L, REPLAY);
+  lua_createtable(L, FIRST + EACH, 0);
+  for (int i = 1; i <= 3; i++) {
+    lua_pushvalue(L, i);
+    lua_rawseti(L, -2, i);
+  }
+  lua_setiuservalue(L, 4, 1);
+  lua_pushvalue(L, 4);
+  lua_pushcclosure(L, call, 1);
+  lua_insert(L, 4);
+  return 2;
+}
+
+/* ---- what is carried ---------------------------------------------------- */
+
+/* carry(replay, list of tensors, form) */
+static int core_carry(lua_State *L) {
+  Replay *r = check_replay(L, 1);
+  int form = (int)luaL_checkinteger(L, 3);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  int n = (int)lua_rawlen(L, 2);
+  SdError err;
+  SdNode **list = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *list, 0);
+  for (int k = 0; k < n; k++) {
+    lua_rawgeti(L, 2, k + 1);
+    list[k] = sd_lua_check_tensor(L, -1, "carry");
+    lua_pop(L, 1);
+  }
+  sd_lua_eval(L, list, n);
+  SdArray *carried = sd_memory_alloc((size_t)n * sizeof *carried, &err);
+  if (!carried) return sd_lua_raise(L, &err);
+  for (int k = 0; k < n; k++) carried[k] = sd_array_retain(list[k]->value);
+  drop_carried(r);
+  r->carried = carried;
+  r->ncarried = n;
+  r->form = form;
+  return 0;
+}
+
+/* carried(replay) -> list of tensors, form; they are carried no longer */
+static int core_carried(lua_State *L) {
+  Replay *r = check_replay(L, 1);
+  SdError err;
+  SdBuilder b;
+  lua_createtable(L, r->ncarried, 0);
+  for (int k = 0; k < r->ncarried; k++) {
+    SdNode **h = sd_lua_push_handle(L);
+    sd_builder_open(&b);
+    SdArray value = sd_array_retain(&r->carried[k]);
+    SdNode *n = sd_node_leaf(&b, &value);
+    if (n) sd_lua_fill(h, n);
+    if (sd_builder_close(&b, &err) != SD_OK) return sd_lua_raise(L, &err);
+    lua_rawseti(L, 2, k + 1);
+  }
+  drop_carried(r);
+  lua_pushinteger(L, r->form);
+  return 2;
+}
+
+void sd_lua_open_replay(lua_State *L) {
+  static const luaL_Reg functions[] = {{"replay", core_replay},
+                                       {"carry", core_carry},
+                                       {"carried", core_carried},
+                                       {NULL, NULL}};
+  luaL_setfuncs(L, functions, 0);
+  luaL_newmetatable(L, REPLAY);
+  lua_pushcfunction(L, replay_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
