@@ -146,6 +146,8 @@ int main(int argc, char **argv) {
     return 1;
   }
   lua_setwarnf(L, warn, &warnings);
+  /* Handles are small and many: collected while still in the caches. */
+  lua_gc(L, LUA_GCINC, 130, 400, 0);
   lua_pushcfunction(L, run);
   lua_pushlightuserdata(L, &c);
   if (lua_pcall(L, 1, 1, 0) == LUA_OK)
