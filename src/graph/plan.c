@@ -236,7 +236,7 @@ static SdStatus find_roots(SdPlan *p, SdNode *const *roots, SdError *err) {
 static SdStatus build(SdPlan *p, SdNode *const *roots, SdNode *const *inputs,
                       SdError *err) {
   SdStatus s = sd_schedule_make(&p->sched, roots, p->nroots, inputs,
-                                p->ninputs, err);
+                                p->ninputs, p->replay, err);
   if (s != SD_OK) return s;
   s = allocate_tables(p, err);
   if (s == SD_OK) s = find_roots(p, roots, err);

@@ -1,7 +1,9 @@
 #include "graph/schedule.h"
+#include "graph/same.h"
 
 #include "base/memory.h"
 
+#include <limits.h>
 #include <string.h>
 
 int sd_schedule_unfused;
@@ -27,6 +29,7 @@ typedef struct Walk {
   Frame *stack;
   size_t depth, capacity;
   unsigned epoch;
+  SdSame *same; /* NULL: equal nodes stay apart */
 } Walk;
 
 static int is_leaf(const SdNode *n) {
@@ -55,10 +58,24 @@ static SdStatus no_value(const SdNode *n, SdError *err) {
       who);
 }
 
+/* Adds n, unless an equal node is there already: then n has its number. */
+static SdStatus add(Walk *w, SdNode *n, int leaf, SdError *err) {
+  if (w->same) {
+    SdNode *twin;
+    SdStatus s = sd_same_find(w->same, n, &twin, err);
+    if (s != SD_OK) return s;
+    if (twin) {
+      n->slot = twin->slot;
+      return SD_OK;
+    }
+  }
+  return add_item(w->s, n, leaf, err);
+}
+
 static SdStatus push(Walk *w, SdNode *n, SdError *err) {
   if (n->epoch == w->epoch) return SD_OK;
   n->epoch = w->epoch;
-  if (is_leaf(n)) return add_item(w->s, n, 1, err);
+  if (is_leaf(n)) return add(w, n, 1, err);
   if (n->op->kind == SD_KIND_ALIAS || n->op->kind == SD_KIND_VALUE)
     return no_value(n, err);
   SdStatus s = sd_memory_grow(&w->stack, &w->capacity, w->depth + 1,
@@ -74,7 +91,7 @@ static SdStatus visit(Walk *w, SdNode *root, SdError *err) {
     if (f->next < f->node->nin) {
       s = push(w, sd_node_resolve(f->node->in[f->next++]), err);
     } else {
-      s = add_item(w->s, f->node, 0, err);
+      s = add(w, f->node, 0, err);
       w->depth--;
     }
   }
@@ -82,9 +99,12 @@ static SdStatus visit(Walk *w, SdNode *root, SdError *err) {
 }
 
 static SdStatus order(Schedule *s, SdNode *const *roots, int nroots,
-                      SdNode *const *inputs, int ninputs, SdError *err) {
+                      SdNode *const *inputs, int ninputs, int share,
+                      SdError *err) {
+  SdSame same = {.count = 0};
   Walk w = {.s = s, .epoch = sd_node_epoch()};
   SdStatus status = SD_OK;
+  if (share) w.same = &same;
   for (int i = 0; i < ninputs && status == SD_OK; i++) {
     inputs[i]->epoch = w.epoch;
     status = add_item(s, inputs[i], 1, err);
@@ -94,6 +114,7 @@ static SdStatus order(Schedule *s, SdNode *const *roots, int nroots,
     if (status == SD_OK) s->items[sd_node_resolve(roots[i])->slot].root = 1;
   }
   sd_memory_free(w.stack, w.capacity * sizeof *w.stack);
+  sd_same_free(&same);
   return status;
 }
 
@@ -152,13 +173,48 @@ static void start_unit(Item *x) {
 /* The level at which i can stand, its inputs being placed. */
 static int level_of(const Schedule *s, int i) {
   const Item *x = &s->items[i];
-  int level = 1;
+  int level = x->level ? x->level : 1;
   for (int k = 0; k < x->node->nin; k++) {
     const Item *in = &s->items[sd_schedule_input(s, i, k)];
     int l = in->level + !feeds(in, x);
     if (l > level) level = l;
   }
   return level;
+}
+
+/* Whether i is elementwise over leaves and nodes of that kind.  Computed
+** late it keeps no memory alive that would have died. */
+static int can_wait(const Schedule *s, int i) {
+  const Item *x = &s->items[i];
+  if (x->node->op->kind != SD_KIND_ELEMENTWISE) return 0;
+  for (int k = 0; k < x->node->nin; k++) {
+    const Item *in = &s->items[sd_schedule_input(s, i, k)];
+    if (!in->leaf && !in->waits) return 0;
+  }
+  return 1;
+}
+
+/* Moves what can wait up to the level of its first reader, whose unit it may
+** join there: the decayed moments of an optimizer meet the gradient.  Leaves
+** in each item the level from which place() starts. */
+static void sink(Schedule *s) {
+  for (int i = 0; i < s->count; i++) {
+    Item *x = &s->items[i];
+    if (x->leaf) continue;
+    x->level = level_of(s, i);
+    x->waits = (unsigned char)can_wait(s, i);
+    x->limit = INT_MAX;
+  }
+  for (int i = s->count - 1; i >= 0; i--) {
+    Item *x = &s->items[i];
+    if (x->leaf) continue;
+    if (x->waits && x->limit < INT_MAX) x->level = x->limit;
+    for (int k = 0; k < x->node->nin; k++) {
+      Item *in = &s->items[sd_schedule_input(s, i, k)];
+      int limit = x->level - !feeds(in, x);
+      if (limit < in->limit) in->limit = limit;
+    }
+  }
 }
 
 /* The distinct units at i's level that feed it; returns how many. */
@@ -191,7 +247,7 @@ static void join_readers(Schedule *s, int i) {
   Item *x = &s->items[i];
   for (int k = 0; k < x->node->nin; k++) {
     Item *in = &s->items[sd_schedule_input(s, i, k)];
-    if (in->node->op->kind == SD_KIND_CONSTANT || in->node->shape.ndim == 0 ||
+    if (in->node->op->kind == SD_KIND_CONSTANT ||
         !sd_shape_equal(&in->node->shape, space(x->node)))
       continue;
     int r = in->reader;
@@ -309,10 +365,12 @@ static SdStatus order_units(Schedule *s, SdNode *const *roots, int nroots,
 /* ---- all together ------------------------------------------------------ */
 
 SdStatus sd_schedule_make(Schedule *s, SdNode *const *roots, int nroots,
-                          SdNode *const *inputs, int ninputs, SdError *err) {
+                          SdNode *const *inputs, int ninputs, int share,
+                          SdError *err) {
   memset(s, 0, sizeof *s);
-  SdStatus status = order(s, roots, nroots, inputs, ninputs, err);
+  SdStatus status = order(s, roots, nroots, inputs, ninputs, share, err);
   if (status == SD_OK) {
+    sink(s);
     for (int i = 0; i < s->count; i++)
       if (!s->items[i].leaf) place(s, i);
     count_uses(s);

@@ -17,6 +17,7 @@ typedef struct Item {
   SdNode *node;
   int unit;    /* parent in a union-find forest; the root names the unit */
   int level;
+  int limit;   /* the level of the earliest reader, less one if not fused */
   int uses;    /* edges to this node from others in the schedule */
   int next;    /* the next member of the unit, -1: last */
   int tail;    /* of a unit: its last member */
@@ -29,6 +30,7 @@ typedef struct Item {
   unsigned char output; /* its value leaves the unit */
   unsigned char root;
   unsigned char seen;
+  unsigned char waits; /* computed from leaves by elementwise ops alone */
 } Item;
 
 typedef struct Schedule {
@@ -39,9 +41,11 @@ typedef struct Schedule {
   int nunits;
 } Schedule;
 
-/* inputs are nodes whose values the caller brings. */
+/* inputs are nodes whose values the caller brings.  share: equal nodes are
+** computed once. */
 SdStatus sd_schedule_make(Schedule *s, SdNode *const *roots, int nroots,
-                          SdNode *const *inputs, int ninputs, SdError *err);
+                          SdNode *const *inputs, int ninputs, int share,
+                          SdError *err);
 void sd_schedule_free(Schedule *s);
 
 /* The item that computes input k of item i. */
