@@ -1,5 +1,6 @@
 -- Losses. Class labels count from 1; options are PyTorch's.
 
+local core = require "saddle.core"
 local fail = require "saddle.fail"
 
 return function(sd, define, options, ops)
@@ -16,8 +17,7 @@ return function(sd, define, options, ops)
   end
 
   local function same_shape(x, y, what)
-    if not sd.is_tensor(y) then return end
-    if table.concat(x.shape, ",") ~= table.concat(y.shape, ",") then
+    if sd.is_tensor(y) and not core.same_shape(x, y) then
       fail("%s: shapes differ: {%s} and {%s}", what,
            table.concat(x.shape, ", "), table.concat(y.shape, ", "))
     end

@@ -279,54 +279,8 @@ local function drop(old, ...)
   core.release(gone)
 end
 
--- New parameters the plain way; also the tensors to be evaluated for it, and
--- what takes over the next state once they are.
-local function update(own, tree, params, grads, paths)
-  settle(own)
-  check_params(own, params, paths)
-  local new, states = update_all(own, params, grads, own.states, paths,
-                                 own.t + 1)
-  local all = core.leaves(states, false)
-  table.move(new, 1, #new, #all + 1, all)
-  return core.rebuild(tree, new), all, function()
-    own.states, own.t = states, own.t + 1
-  end
-end
-
--- The update of a tidy rule as a replayed function of parameters and
--- gradients.
-local function updater(own)
-  own.updater = own.updater or replayed(own, nil,
-    function(carried, now, params, grads)
-      local list, paths = core.leaves(params)
-      check_count(own, list, carried.states)
-      local new, states = update_all(own, list, core.leaves(grads, false),
-                                     carried.states, paths, carried.t, now)
-      return { t = after(carried.t), states = states },
-             core.rebuild(params, new)
-    end)
-  return own.updater
-end
-
-local function update_and_eval(own, params, list, grads, paths, gradients)
-  if own.rule.tidy and not core.is_tracing() then
-    return updater(own)(params, gradients)
-  end
-  local new, all, advance = update(own, params, list, grads, paths)
-  core.eval(all)
-  advance()
-  return new
-end
-
---- New parameters from gradients in the same form.
----@param params any tree
----@param grads any tree of the same form
-function optimizer:apply(params, grads)
-  local own = private[self]
-  if own.rule.step then
-    fail("%s: this rule needs the loss function: use opt:step",
-         own.rule.name)
-  end
+-- Lists of the tensors of parameters and gradients, and their paths.
+local function matched(own, params, grads)
   local list, paths = core.leaves(params)
   local g, names = core.leaves(grads)
   if #g ~= #list then
@@ -339,7 +293,46 @@ function optimizer:apply(params, grads)
            table.concat(p.shape, ", "))
     end
   end
-  return update_and_eval(own, params, list, g, paths, grads)
+  return list, g, paths
+end
+
+-- The plain way, one graph of all.
+local function update(own, params, grads)
+  local list, g, paths = matched(own, params, grads)
+  settle(own)
+  check_params(own, list, paths)
+  local new, states = update_all(own, list, g, own.states, paths, own.t + 1)
+  local all = core.leaves(states, false)
+  core.eval(table.move(new, 1, #new, #all + 1, all))
+  own.states, own.t = states, own.t + 1
+  return core.rebuild(params, new)
+end
+
+-- A tidy rule's update is a replayed function of parameters and gradients.
+local function updater(own)
+  own.updater = own.updater or replayed(own, nil,
+    function(carried, now, params, grads)
+      local list, g, paths = matched(own, params, grads)
+      check_count(own, list, carried.states)
+      local new, states = update_all(own, list, g, carried.states, paths,
+                                     carried.t, now)
+      return { t = after(carried.t), states = states },
+             core.rebuild(params, new)
+    end, function(params, grads) return update(own, params, grads) end)
+  return own.updater
+end
+
+--- New parameters from gradients in the same form.
+---@param params any tree
+---@param grads any tree of the same form
+function optimizer:apply(params, grads)
+  local own = private[self]
+  if own.rule.step then
+    fail("%s: this rule needs the loss function: use opt:step",
+         own.rule.name)
+  end
+  if own.rule.tidy then return updater(own)(params, grads) end
+  return update(own, params, grads)
 end
 
 --- One step down f(params, ...): new parameters, the loss before the step,
@@ -348,11 +341,11 @@ function optimizer:step(f, params, ...)
   local own = private[self]
   if own.rule.step then return own.rule.step(self, f, params, ...) end
   local out = table.pack(sd.value_and_grad(f)(params, ...))
-  local list, paths = core.leaves(params)
   local grads = core.leaves(out[2], false)
   local wanted = table.move(grads, 1, #grads, 2, { out[1] })
   core.eval(wanted)
-  local new = update_and_eval(own, params, list, grads, paths, out[2])
+  local new = own.rule.tidy and updater(own)(params, out[2]) or
+              update(own, params, out[2])
   if own.rule.tidy then drop(grads, wanted) end
   return new, out[1], table.unpack(out, 3, out.n)
 end

@@ -66,52 +66,51 @@ return function(sd, core)
     end
   end
 
-  local function check_scalar(y, what)
-    if not core.is_tensor(y) then
-      fail("%s: the function returned a %s; its first result must be a " ..
-           "one-element tensor", what, type(y))
-    elseif y:numel() ~= 1 then
-      fail("%s: the function returned shape {%s}; it must be one element",
-           what, table.concat(y.shape, ", "))
-    elseif y.dtype ~= "f32" and y.dtype ~= "f64" then
-      fail("%s: the function returned %s; it must be f32 or f64", what,
-           y.dtype)
-    end
-  end
-
   local function positions(argnums)
     if argnums == nil then return { 1 }, true end
     if type(argnums) == "number" then return { argnums }, true end
     return argnums, false
   end
 
+  -- The value, the gradients as a list of trees, then f's further results,
+  -- for any choice of arguments.
+  local function value_and_grads(f, given, what, ...)
+    local args, trees = pack(...), {}
+    local new = { n = args.n, unpack(args, 1, args.n) }
+    local trace <close> = core.trace()
+    for k, i in ipairs(given) do
+      local at = math.type(i) == "integer" and i < 0 and i + args.n + 1 or i
+      if math.type(at) ~= "integer" or at < 1 or at > args.n then
+        fail("%s: there is no argument %s", what, tostring(i))
+      end
+      trees[k], new[at] = args[at], core.watch(trace, args[at], what)
+    end
+    local out = pack(f(unpack(new, 1, new.n)))
+    core.leave(trace)
+    return out[1], { core.pull(trace, what, out[1], unpack(trees)) },
+           unpack(out, 2, out.n)
+  end
+
+  local function pull_first(trace, what, first, y, ...)
+    core.leave(trace)
+    return y, core.pull(trace, what, y, first), ...
+  end
+
   local function value_and_grad(f, argnums, what)
     callable(f, what)
     local given, single = positions(argnums)
+    if single and given[1] == 1 then
+      return function(first, ...)
+        local trace <close> = core.trace()
+        return pull_first(trace, what, first,
+                          f(core.watch(trace, first, what), ...))
+      end
+    end
+    local function unwrap(y, grads, ...)
+      return y, single and grads[1] or grads, ...
+    end
     return function(...)
-      local args, which = pack(...), {}
-      for k, i in ipairs(given) do
-        which[k] = type(i) == "number" and i < 0 and i + args.n + 1 or i
-      end
-      local list, counts = gather(args, which, what)
-      if #list == 0 then fail("%s: the argument holds no tensors", what) end
-      check_float(list, what)
-      local trace <close> = core.trace()
-      local traced = core.tracers(trace, list)
-      local new = replace(args, which, counts, handles(traced))
-      local out = pack(f(unpack(new, 1, new.n)))
-      core.leave(trace)
-      check_scalar(out[1], what)
-      local grads = core.vjp(trace, { out[1] }, { sd.ones_like(out[1]) },
-                             traced)
-      zeros_for(grads, list)
-      local trees, at = {}, 0
-      for k, i in ipairs(which) do
-        local part = table.move(grads, at + 1, at + counts[k], 1, {})
-        trees[k] = rebuild(args[i], part)
-        at = at + counts[k]
-      end
-      return out, single and trees[1] or trees
+      return unwrap(value_and_grads(f, given, what, ...))
     end
   end
 
@@ -125,11 +124,7 @@ return function(sd, core)
   ---@param f function returns a one-element tensor, then anything
   ---@param argnums? integer|integer[] which arguments (1)
   function sd.value_and_grad(f, argnums)
-    local run = value_and_grad(f, argnums, "value_and_grad")
-    return function(...)
-      local out, g = run(...)
-      return out[1], g, unpack(out, 2, out.n)
-    end
+    return value_and_grad(f, argnums, "value_and_grad")
   end
 
   --- Gradients of f in the shape of its argument(s), then f's further
@@ -142,10 +137,8 @@ return function(sd, core)
   ---@param argnums? integer|integer[] which arguments (1)
   function sd.grad(f, argnums)
     local run = value_and_grad(f, argnums, "grad")
-    return function(...)
-      local out, g = run(...)
-      return g, unpack(out, 2, out.n)
-    end
+    local function skip(_, g, ...) return g, ... end
+    return function(...) return skip(run(...)) end
   end
 
   local function all_of(args)

@@ -66,10 +66,10 @@ void sd_shape_strides(const SdShape *s, int64_t *strides) {
 SdShapeText sd_shape_text(const SdShape *s) {
   SdShapeText t;
   size_t used = 0;
-  used += (size_t)snprintf(t.text, sizeof t.text, "[");
+  used += (size_t)snprintf(t.text, sizeof t.text, "{");
   for (int i = 0; i < s->ndim; i++)
     used += (size_t)snprintf(t.text + used, sizeof t.text - used, "%s%lld",
                              i ? ", " : "", (long long)s->dims[i]);
-  snprintf(t.text + used, sizeof t.text - used, "]");
+  snprintf(t.text + used, sizeof t.text - used, "}");
   return t;
 }

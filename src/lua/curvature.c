@@ -59,7 +59,7 @@ static int call_matvec(lua_State *L) {
   SdNode *y = sd_lua_check_tensor(L, -1, "matvec");
   if (y->shape.ndim != 1 || y->shape.dims[0] != m->n ||
       y->dtype != m->dtype)
-    return sd_lua_fail(L, "matvec: returned %s %s, expected %s [%d]",
+    return sd_lua_fail(L, "matvec: returned %s %s, expected %s {%d}",
                        sd_dtype_name((SdDtype)y->dtype),
                        sd_shape_text(&y->shape).text,
                        sd_dtype_name(m->dtype), (int)m->n);

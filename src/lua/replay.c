@@ -90,24 +90,23 @@ static void sign(lua_State *L, Replay *r, int first, int last) {
   sd_lua_sign(L, first, last, &r->signature);
 }
 
+static void push_place(lua_State *L, int i, void *to) {
+  SdNode ****next = to;
+  (void)i;
+  lua_pushlightuserdata(L, (*next)++);
+}
+
 /* The results, a list of e->values at i, as a template: every tensor becomes
 ** the place in e->handles where a call puts it.  Pushed. */
 static void push_template(lua_State *L, const Entry *e, int i) {
-  lua_Integer next = 0;
-  lua_createtable(L, e->nresults, 0);
-  int places = lua_gettop(L);
-  for (int k = 0; k < e->nresults; k++) {
-    lua_pushlightuserdata(L, &e->handles[k]);
-    lua_rawseti(L, places, k + 1);
-  }
+  SdNode ***next = e->handles;
   lua_createtable(L, e->values, 0);
   for (int k = 1; k <= e->values; k++) {
     lua_rawgeti(L, i, k);
-    sd_lua_rebuild(L, lua_gettop(L), places, &next);
-    lua_rawseti(L, places + 1, k);
-    lua_settop(L, places + 1);
+    sd_lua_map(L, lua_gettop(L), push_place, &next);
+    lua_remove(L, -2);
+    lua_rawseti(L, -2, k);
   }
-  lua_remove(L, places);
 }
 
 static int integer_field(lua_State *L, int i, const char *name) {
@@ -170,6 +169,14 @@ static int make(lua_State *L, Replay *r, int n, int functions) {
 
 /* ---- calls -------------------------------------------------------------- */
 
+/* Pushes a table with room for as many fields as the one at i has. */
+static void push_roomy(lua_State *L, int i) {
+  int list = (int)lua_rawlen(L, i), fields = 0;
+  lua_pushnil(L);
+  for (; lua_next(L, i); fields++) lua_pop(L, 1);
+  lua_createtable(L, list, fields - list);
+}
+
 /* Pushes the part of the results at i with fresh handles in it. */
 static void push_fresh(lua_State *L, const Entry *e, int i) {
   if (lua_islightuserdata(L, i)) {
@@ -182,7 +189,7 @@ static void push_fresh(lua_State *L, const Entry *e, int i) {
     return;
   }
   luaL_checkstack(L, 8, "jit");
-  lua_createtable(L, (int)lua_rawlen(L, i), 0);
+  push_roomy(L, i);
   int made = lua_gettop(L);
   lua_pushnil(L);
   while (lua_next(L, i)) {

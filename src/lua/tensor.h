@@ -62,9 +62,10 @@ typedef struct SdSignature {
 void sd_lua_sign(lua_State *L, int first, int last, SdSignature *s);
 void sd_lua_signature_free(SdSignature *s);
 
-/* Pushes the tree at i with its tensors replaced by the elements of the
-** table at list, from the one after *next on. */
-void sd_lua_rebuild(lua_State *L, int i, int list, lua_Integer *next);
+/* Pushes a copy of the tree at i in which leaf(L, place of a tensor, to) has
+** pushed what stands in that tensor's place. */
+typedef void (*SdLuaLeaf)(lua_State *L, int i, void *to);
+void sd_lua_map(lua_State *L, int i, SdLuaLeaf leaf, void *to);
 
 /* A plan over nx inputs and ny outputs, as core.compile makes it. */
 #define SD_LUA_PLAN "saddle.plan"

@@ -63,10 +63,21 @@ static void fill_results(lua_State *L, int results, SdNode *const *list,
 
 /* ---- traces ------------------------------------------------------------- */
 
+/* A trace, and the tracers that watch() gave of it, which are retained. */
+typedef struct Trace {
+  SdTrace *trace;
+  SdNode **watched;
+  size_t count, capacity;
+} Trace;
+
+static Trace *check_handle(lua_State *L, int i) {
+  Trace *t = luaL_checkudata(L, i, TRACE);
+  if (!t->trace) sd_lua_fail(L, "transform: the trace is closed");
+  return t;
+}
+
 static SdTrace *check_trace(lua_State *L, int i) {
-  SdTrace **t = luaL_checkudata(L, i, TRACE);
-  if (!*t) sd_lua_fail(L, "transform: the trace is closed");
-  return *t;
+  return check_handle(L, i)->trace;
 }
 
 /* trace([name]): abstract when named */
@@ -75,17 +86,20 @@ static int core_trace(lua_State *L) {
   SdError err;
   const char *name = NULL;
   if (!lua_isnoneornil(L, 1)) name = names[luaL_checkoption(L, 1, NULL, names)];
-  SdTrace **t = lua_newuserdatauv(L, sizeof *t, 0);
-  *t = NULL;
+  Trace *t = lua_newuserdatauv(L, sizeof *t, 0);
+  memset(t, 0, sizeof *t);
   luaL_setmetatable(L, TRACE);
-  if (sd_trace_open(t, name, &err) != SD_OK) return sd_lua_raise(L, &err);
+  if (sd_trace_open(&t->trace, name, &err) != SD_OK)
+    return sd_lua_raise(L, &err);
   return 1;
 }
 
 static int trace_close(lua_State *L) {
-  SdTrace **t = luaL_checkudata(L, 1, TRACE);
-  if (*t) sd_trace_close(*t);
-  *t = NULL;
+  Trace *t = luaL_checkudata(L, 1, TRACE);
+  for (size_t k = 0; k < t->count; k++) sd_node_release(t->watched[k]);
+  sd_memory_free(t->watched, t->capacity * sizeof *t->watched);
+  if (t->trace) sd_trace_close(t->trace);
+  memset(t, 0, sizeof *t);
   return 0;
 }
 
@@ -139,6 +153,98 @@ static int core_abstract(lua_State *L) {
   return 1;
 }
 
+/* ---- the gradient of one number ----------------------------------------- */
+
+/* The arguments of watch and pull in a walk over a tree. */
+typedef struct Watch {
+  Trace *t;
+  const char *what;
+  SdNode ***grads; /* the handles of the results */
+  size_t next;
+} Watch;
+
+/* Derivatives need f32 or f64. */
+static void check_float(lua_State *L, const SdNode *x, const char *what) {
+  if (!sd_dtype_is_float(x->dtype))
+    sd_lua_fail(L, "%s: an argument is %s; derivatives need f32 or f64", what,
+                sd_dtype_name(x->dtype));
+}
+
+static void push_tracer(lua_State *L, int i, void *to) {
+  Watch *w = to;
+  SdBuilder b;
+  SdError err;
+  SdNode *x = sd_lua_tensor(L, i);
+  check_float(L, x, w->what);
+  SdNode **h = sd_lua_push_handle(L);
+  if (sd_memory_grow(&w->t->watched, &w->t->capacity, w->t->count + 1,
+                     sizeof *w->t->watched, &err) != SD_OK)
+    sd_lua_raise(L, &err);
+  sd_builder_open(&b);
+  SdNode *n = sd_trace_tracer(&b, w->t->trace, x);
+  if (n) {
+    sd_lua_fill(h, n);
+    w->t->watched[w->t->count++] = sd_node_retain(n);
+  }
+  sd_lua_close(L, &b);
+}
+
+/* watch(trace, tree, what) -> the tree of tracers that stand for it */
+static int core_watch(lua_State *L) {
+  Watch w = {.t = check_handle(L, 1), .what = luaL_checkstring(L, 3)};
+  size_t before = w.t->count;
+  lua_settop(L, 3);
+  sd_lua_map(L, 2, push_tracer, &w);
+  if (w.t->count == before)
+    return sd_lua_fail(L, "%s: the argument holds no tensors", w.what);
+  return 1;
+}
+
+static SdNode *check_scalar(lua_State *L, int i, const char *what) {
+  SdNode *y = sd_lua_tensor(L, i);
+  if (!y)
+    sd_lua_fail(L, "%s: the function returned a %s; its first result must be "
+                "a one-element tensor", what, luaL_typename(L, i));
+  if (sd_shape_numel(&y->shape) != 1)
+    sd_lua_fail(L, "%s: the function returned shape %s; it must be one "
+                "element", what, sd_shape_text(&y->shape).text);
+  if (!sd_dtype_is_float(y->dtype))
+    sd_lua_fail(L, "%s: the function returned %s; it must be f32 or f64",
+                what, sd_dtype_name(y->dtype));
+  return y;
+}
+
+static void push_empty(lua_State *L, int i, void *to) {
+  Watch *w = to;
+  (void)i;
+  if (w->next == w->t->count)
+    sd_lua_fail(L, "%s: the function added tensors to its argument", w->what);
+  w->grads[w->next++] = sd_lua_push_handle(L);
+}
+
+/* pull(trace, what, y, trees ..) -> for each tree that was watched, in their
+** order, the gradient of the one-element tensor y */
+static int core_pull(lua_State *L) {
+  Trace *t = check_handle(L, 1);
+  Watch w = {.t = t, .what = luaL_checkstring(L, 2)};
+  int top = lua_gettop(L), n = (int)t->count;
+  SdBuilder b;
+  SdNode *y = check_scalar(L, 3, w.what), **out = new_list(L, n);
+  w.grads = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *w.grads, 0);
+  luaL_checkstack(L, top, "pull");
+  for (int i = 4; i <= top; i++) sd_lua_map(L, i, push_empty, &w);
+  sd_builder_open(&b);
+  SdNode *one = sd_full(&b, (SdDtype)y->dtype, &y->shape, 1);
+  if (one)
+    sd_transform_vjp(&b, t->trace, 1, &y, &one, n, t->watched, out);
+  for (size_t k = 0; k < w.next && !b.error.code; k++) {
+    SdNode *g = out[k] ? out[k] : sd_zeros_like(&b, t->watched[k]);
+    if (g) sd_lua_fill(w.grads[k], g);
+  }
+  sd_lua_close(L, &b);
+  return top - 3;
+}
+
 /* ---- transforms --------------------------------------------------------- */
 
 typedef void (*Linear)(SdBuilder *, const SdTrace *, int, SdNode *const *,
@@ -183,7 +289,6 @@ static int core_vmap(lua_State *L) {
 
 /* checkpoint(trace, x, args, y) -> list; keeps the trace */
 static int core_checkpoint(lua_State *L) {
-  SdTrace **handle = luaL_checkudata(L, 1, TRACE);
   SdTrace *t = check_trace(L, 1);
   int nx, na, ny;
   SdBuilder b;
@@ -194,7 +299,6 @@ static int core_checkpoint(lua_State *L) {
   sd_trace_leave(t);
   sd_transform_checkpoint(&b, t, nx, x, args, ny, y, out);
   if (!b.error.code) fill_results(L, results, out, ny);
-  (void)handle;
   sd_lua_close(L, &b);
   lua_settop(L, results);
   return 1;
@@ -301,6 +405,7 @@ void sd_lua_open_transform(lua_State *L) {
       {"jvp", core_jvp},           {"vmap", core_vmap},
       {"checkpoint", core_checkpoint},
       {"stop_gradient", core_stop_gradient},
+      {"watch", core_watch},       {"pull", core_pull},
       {"compile", core_compile},
       {"is_traced", core_depends_on_trace},
       {"is_tracing", core_is_tracing},

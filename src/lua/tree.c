@@ -175,11 +175,10 @@ static int core_leaves(lua_State *L) {
 
 /* ---- rebuilding --------------------------------------------------------- */
 
-static void rebuild(lua_State *L, int i, int list, lua_Integer *next,
-                    int depth) {
+static void map(lua_State *L, int i, SdLuaLeaf leaf, void *to, int depth) {
   Keys keys;
   if (sd_lua_tensor(L, i)) {
-    lua_rawgeti(L, list, ++*next);
+    leaf(L, i, to);
     return;
   }
   if (!lua_istable(L, i)) {
@@ -190,32 +189,41 @@ static void rebuild(lua_State *L, int i, int list, lua_Integer *next,
     sd_lua_fail(L, "tree: nested deeper than %d tables (a cycle?)",
                 MAX_DEPTH);
   luaL_checkstack(L, 12, "tree");
-  lua_newtable(L);
-  int made = lua_gettop(L);
   keys_open(L, i, &keys);
+  if (keys.kind == LIST) lua_createtable(L, (int)keys.n, 0);
+  else lua_createtable(L, 0, (int)keys.n);
+  int made = lua_gettop(L);
   for (lua_Integer j = 1; j <= keys.n; j++) {
     keys_push(L, &keys, j);
-    int key = lua_gettop(L);
-    lua_pushvalue(L, key);
+    lua_pushvalue(L, -1);
     lua_rawget(L, i);
-    rebuild(L, lua_gettop(L), list, next, depth + 1);
-    lua_pushvalue(L, key);
-    lua_insert(L, -2);
+    map(L, lua_gettop(L), leaf, to, depth + 1);
+    lua_remove(L, -2);
     lua_rawset(L, made);
-    lua_settop(L, keys.place);
   }
-  lua_settop(L, made);
+  lua_remove(L, keys.place);
 }
 
-void sd_lua_rebuild(lua_State *L, int i, int list, lua_Integer *next) {
-  rebuild(L, i, list, next, 0);
+void sd_lua_map(lua_State *L, int i, SdLuaLeaf leaf, void *to) {
+  map(L, i, leaf, to, 0);
+}
+
+typedef struct List {
+  int place;
+  lua_Integer next;
+} List;
+
+static void push_next(lua_State *L, int i, void *to) {
+  List *list = to;
+  (void)i;
+  lua_rawgeti(L, list->place, ++list->next);
 }
 
 /* rebuild(tree, list) -> the tree with its leaves from list, in order */
 static int core_rebuild(lua_State *L) {
-  lua_Integer next = 0;
+  List list = {.place = 2};
   luaL_checktype(L, 2, LUA_TTABLE);
-  rebuild(L, 1, 2, &next, 0);
+  sd_lua_map(L, 1, push_next, &list);
   return 1;
 }
 
@@ -224,7 +232,8 @@ static int core_rebuild(lua_State *L) {
 static void write(lua_State *L, SdSignature *s, const void *data,
                   size_t bytes) {
   SdError err;
-  if (sd_memory_grow(&s->text, &s->room, s->length + bytes, 1, &err) != SD_OK)
+  if (s->length + bytes > s->room &&
+      sd_memory_grow(&s->text, &s->room, s->length + bytes, 1, &err) != SD_OK)
     sd_lua_raise(L, &err);
   memcpy(s->text + s->length, data, bytes);
   s->length += bytes;

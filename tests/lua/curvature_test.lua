@@ -154,7 +154,7 @@ bad(function() H:eigs { kk = 1 } end, "eigs: unknown option 'kk'",
 bad(function()
   sd.curvature.operator { n = 3, dtype = "f64",
     matvec = function() return sd.ones(2, f64) end }:eigs { k = 1 }
-end, "matvec: returned f64 %[2%], expected f64 %[3%]",
+end, "matvec: returned f64 {2}, expected f64 {3}",
     "a product of another length")
 bad(function()
   sd.curvature.operator { n = 3, dtype = "f64",
