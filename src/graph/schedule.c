@@ -8,10 +8,6 @@
 
 int sd_schedule_unfused;
 
-int sd_schedule_input(const Schedule *s, int i, int k) {
-  return sd_node_resolve(s->items[i].node->in[k])->slot;
-}
-
 int sd_schedule_is_fused(const Item *x) {
   SdOpKind k = x->node->op->kind;
   return !x->leaf && (k == SD_KIND_ELEMENTWISE || k == SD_KIND_REDUCE);
@@ -36,6 +32,16 @@ static int is_leaf(const SdNode *n) {
   return n->value || n->op->kind == SD_KIND_CONSTANT;
 }
 
+static SdStatus add_edges(Schedule *s, const SdNode *n, SdError *err) {
+  SdStatus status = sd_memory_grow(&s->edges, &s->edges_capacity,
+                                   (size_t)(s->nedges + n->nin),
+                                   sizeof *s->edges, err);
+  if (status != SD_OK) return status;
+  for (int k = 0; k < n->nin; k++)
+    s->edges[s->nedges++] = sd_node_resolve(n->in[k])->slot;
+  return SD_OK;
+}
+
 static SdStatus add_item(Schedule *s, SdNode *n, int leaf, SdError *err) {
   SdStatus status = sd_memory_grow(&s->items, &s->capacity,
                                    (size_t)s->count + 1, sizeof *s->items,
@@ -45,8 +51,9 @@ static SdStatus add_item(Schedule *s, SdNode *n, int leaf, SdError *err) {
   *x = (Item){.node = sd_node_retain(n), .leaf = (unsigned char)leaf};
   x->unit = x->tail = s->count;
   x->next = x->reader = -1;
+  x->edges = s->nedges;
   n->slot = s->count++;
-  return SD_OK;
+  return leaf ? SD_OK : add_edges(s, n, err);
 }
 
 static SdStatus no_value(const SdNode *n, SdError *err) {
@@ -386,5 +393,6 @@ void sd_schedule_free(Schedule *s) {
   for (int i = 0; i < s->count; i++) sd_node_release(s->items[i].node);
   sd_memory_free(s->units, (size_t)s->count * sizeof *s->units);
   sd_memory_free(s->items, s->capacity * sizeof *s->items);
+  sd_memory_free(s->edges, s->edges_capacity * sizeof *s->edges);
   memset(s, 0, sizeof *s);
 }

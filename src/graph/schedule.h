@@ -15,6 +15,7 @@
 
 typedef struct Item {
   SdNode *node;
+  int edges;   /* of the inputs: the first of node->nin in the schedule's */
   int unit;    /* parent in a union-find forest; the root names the unit */
   int level;
   int limit;   /* the level of the earliest reader, less one if not fused */
@@ -37,6 +38,9 @@ typedef struct Schedule {
   Item *items;
   int count;
   size_t capacity;
+  int *edges; /* the items that compute the inputs of each */
+  int nedges;
+  size_t edges_capacity;
   int *units; /* the first members of the units, in order */
   int nunits;
 } Schedule;
@@ -48,8 +52,10 @@ SdStatus sd_schedule_make(Schedule *s, SdNode *const *roots, int nroots,
                           SdError *err);
 void sd_schedule_free(Schedule *s);
 
-/* The item that computes input k of item i. */
-int sd_schedule_input(const Schedule *s, int i, int k);
+/* The item that computes input k of item i, which is no leaf. */
+static inline int sd_schedule_input(const Schedule *s, int i, int k) {
+  return s->edges[s->items[i].edges + k];
+}
 int sd_schedule_unit(Schedule *s, int i);
 int sd_schedule_is_fused(const Item *x);
 
