@@ -16,11 +16,13 @@
 /* Work (elements times cost) below which a second thread does not pay. */
 static const double parallel_work = 200e3;
 
-/* Bytes of outputs from which they are written past the caches: what is
-** larger than a core's share of them would not stay there anyway. */
-static const double stream_bytes = 16e6;
+/* Bytes of outputs from which they are written past the caches, being more
+** than would stay there anyway, and inputs are asked for ahead. */
+static const double far_bytes = 16e6;
 
 enum {
+  AHEAD = 4,            /* blocks */
+  FAR_BLOCK = BLOCK / 2, /* of many streams L1 holds less of each */
   TASK = 64 * BLOCK,    /* elements of a plain task */
   FOLD_BLOCK = 16 * BLOCK,
   CHUNK = 256 * BLOCK,  /* a longer row is folded in pieces of this */
@@ -47,6 +49,9 @@ typedef struct Run {
   const SdProgram *p;
   int ndirect, nodd, nstreams;
   int block;        /* elements of a full block */
+  int far;          /* 1: most of the memory is in no cache */
+  int nread;        /* the first of direct, which are inputs */
+  int whole;        /* 1: an interrupt must wait */
   int64_t chunks;   /* ROWS: pieces of a row; COLUMNS: pieces of rows */
   int64_t chunk;    /* their extent */
   int64_t tasks;
@@ -54,6 +59,7 @@ typedef struct Run {
   char *partial[SD_PROGRAM_INSTRUCTIONS]; /* COLUMNS: [chunk][column] */
   char *scratch;    /* per thread */
   size_t scratch_bytes;
+  size_t slot;      /* bytes from one scratch block to the next */
   char *fixed[MAX_REGS]; /* registers that do not move */
   Direct direct[MAX_REGS];
   Direct streams[MAX_OUTPUTS]; /* outputs copied out block by block */
@@ -107,9 +113,11 @@ static void bind_outputs(Run *r, SdArray *const *outputs) {
   double bytes = 0;
   for (int i = 0; i < p->noutputs; i++)
     bytes += (double)p->numel * (double)sd_dtype_size(outputs[i]->dtype);
+  r->nread = r->ndirect;
+  r->far = bytes >= far_bytes && p->layout == SD_FOLD_NONE;
   for (int i = 0; i < p->noutputs; i++) {
     const SdArray *out = outputs[i];
-    if (bytes < stream_bytes || is_in_place(r, out))
+    if (bytes < far_bytes || is_in_place(r, out))
       add_direct(r, p->outputs[i], out->dtype, out->data);
     else
       r->streams[r->nstreams++] =
@@ -136,7 +144,7 @@ static int scratch_blocks(const Run *r) {
 }
 
 static char *thread_block(const Thread *t, int k) {
-  return t->temps + (size_t)k * BLOCK * 8;
+  return t->temps + (size_t)k * t->run->slot;
 }
 
 static void fill_pair(Thread *t, const Pair *pair, void *at) {
@@ -179,6 +187,17 @@ static void thread_start(Thread *t, const Run *r, int number) {
 
 /* ---- one block ---------------------------------------------------------- */
 
+/* Asks for the lines of a later block, so that they come while this one is
+** computed.  Addresses beyond the end do no harm. */
+static void fetch_ahead(const Run *r, int64_t first, int64_t n) {
+  for (int i = 0; i < r->nread; i++) {
+    const Direct *d = &r->direct[i];
+    const char *at = d->base + (size_t)(first + AHEAD * r->block) * d->size;
+    for (size_t b = 0; b < (size_t)n * d->size; b += 64)
+      __builtin_prefetch(at + b);
+  }
+}
+
 static void run_block(Thread *t, int64_t first, int64_t n) {
   const Run *r = t->run;
   const SdProgram *p = r->p;
@@ -186,6 +205,7 @@ static void run_block(Thread *t, int64_t first, int64_t n) {
     const Direct *d = &r->direct[i];
     t->reg[d->reg] = d->base + (size_t)first * d->size;
   }
+  if (r->far) fetch_ahead(r, first, n);
   for (int i = 0; i < r->nodd; i++) {
     const Odd *o = &r->odd[i];
     sd_copy_block(p->shape.ndim, p->shape.dims, o->size, t->reg[o->reg],
@@ -207,8 +227,9 @@ static void run_block(Thread *t, int64_t first, int64_t n) {
 static void plain_task(Thread *t, int64_t task) {
   int64_t end = (task + 1) * TASK;
   if (end > t->run->p->numel) end = t->run->p->numel;
-  for (int64_t i = task * TASK; i < end; i += BLOCK)
-    run_block(t, i, end - i < BLOCK ? end - i : BLOCK);
+  int64_t block = t->run->block;
+  for (int64_t i = task * TASK; i < end; i += block)
+    run_block(t, i, end - i < block ? end - i : block);
 }
 
 /* ---- folds over trailing dims ------------------------------------------- */
@@ -373,10 +394,12 @@ static void do_task(Thread *t, int64_t task) {
   else plain_task(t, task);
 }
 
+static int stops(const Run *r) { return sd_interrupted && !r->whole; }
+
 static void run_serial(const Run *r) {
   Thread t;
   thread_start(&t, r, 0);
-  for (int64_t i = 0; i < r->tasks && !sd_interrupted; i++) do_task(&t, i);
+  for (int64_t i = 0; i < r->tasks && !stops(r); i++) do_task(&t, i);
   sd_copy_stream_end();
 }
 
@@ -389,7 +412,7 @@ static void run_parallel(const Run *r, int threads) {
     thread_start(&t, r, omp_get_thread_num());
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < r->tasks; i++)
-      if (!sd_interrupted) do_task(&t, i);
+      if (!stops(r)) do_task(&t, i);
     sd_copy_stream_end();
   }
 }
@@ -405,7 +428,7 @@ static void run_parallel(const Run *r, int threads) {
 static size_t layout_memory(Run *r, int threads, char *base) {
   const SdProgram *p = r->p;
   size_t at = 0;
-  r->scratch_bytes = (size_t)scratch_blocks(r) * BLOCK * 8;
+  r->scratch_bytes = (size_t)scratch_blocks(r) * r->slot;
   r->scratch = base;
   at += r->scratch_bytes * (size_t)threads;
   if (base) r->acc = (SdAccumulator *)(void *)(base + at);
@@ -440,27 +463,54 @@ static int choose_threads(const Run *r) {
   return most < r->tasks ? most : (int)r->tasks;
 }
 
+/* Everything about a run but its memory; returns how many threads. */
+static int prepare(Run *r, const SdProgram *p, const SdArray *const *inputs,
+                   SdArray *const *outputs) {
+  r->p = p;
+  r->ndirect = r->nodd = r->nstreams = r->whole = 0;
+  r->chunks = 1;
+  r->slot = BLOCK * p->widest + 64; /* not all in the same cache sets */
+  r->tasks = (p->numel + TASK - 1) / TASK;
+  bind(r, inputs, outputs);
+  r->block = r->far ? FAR_BLOCK : BLOCK;
+  if (p->layout == SD_FOLD_ROWS) plan_rows(r);
+  if (p->layout == SD_FOLD_COLUMNS) plan_columns(r);
+  return choose_threads(r);
+}
+
+size_t sd_program_scratch(const SdProgram *p, const SdArray *const *inputs,
+                          SdArray *const *outputs) {
+  Run r;
+  int threads = prepare(&r, p, inputs, outputs);
+  return layout_memory(&r, threads, NULL);
+}
+
+static void run_in(Run *r, int threads, void *memory,
+                   SdArray *const *outputs) {
+  layout_memory(r, threads, memory);
+  start_folds(r);
+  if (threads > 1) run_parallel(r, threads);
+  else run_serial(r);
+  if (r->p->layout == SD_FOLD_ROWS) store_rows(r, outputs);
+  if (r->p->layout == SD_FOLD_COLUMNS) store_columns(r, outputs);
+}
+
+void sd_program_run_whole(const SdProgram *p, const SdArray *const *inputs,
+                          SdArray *const *outputs, void *scratch) {
+  Run r;
+  int threads = prepare(&r, p, inputs, outputs);
+  r.whole = 1;
+  run_in(&r, threads, scratch, outputs);
+}
+
 SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,
                         SdArray *const *outputs, SdError *err) {
   Run r;
-  r.p = p;
-  r.ndirect = r.nodd = r.nstreams = 0;
-  r.block = BLOCK;
-  r.chunks = 1;
-  r.tasks = (p->numel + TASK - 1) / TASK;
-  bind(&r, inputs, outputs);
-  if (p->layout == SD_FOLD_ROWS) plan_rows(&r);
-  if (p->layout == SD_FOLD_COLUMNS) plan_columns(&r);
-  int threads = choose_threads(&r);
+  int threads = prepare(&r, p, inputs, outputs);
   size_t bytes = layout_memory(&r, threads, NULL);
   char *memory = sd_memory_alloc(bytes, err);
   if (!memory) return err->code;
-  layout_memory(&r, threads, memory);
-  start_folds(&r);
-  if (threads > 1) run_parallel(&r, threads);
-  else run_serial(&r);
-  if (p->layout == SD_FOLD_ROWS) store_rows(&r, outputs);
-  if (p->layout == SD_FOLD_COLUMNS) store_columns(&r, outputs);
+  run_in(&r, threads, memory, outputs);
   sd_memory_free(memory, bytes);
   return sd_interrupt_check(err);
 }

@@ -20,6 +20,7 @@ SdProgram *sd_program_new(const SdShape *shape, SdError *err) {
 void sd_program_free(SdProgram *p) { sd_memory_free(p, sizeof *p); }
 
 static int add_register(SdProgram *p, RegisterKind kind, SdDtype d) {
+  if (sd_dtype_size(d) > p->widest) p->widest = sd_dtype_size(d);
   Register *r = &p->regs[p->nregs];
   *r = (Register){.kind = kind, .dtype = d, .last = -1, .index = -1};
   return p->nregs++;

@@ -55,4 +55,11 @@ int sd_program_may_share(const SdProgram *p, int input, int output);
 SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,
                         SdArray *const *outputs, SdError *err);
 
+/* The same where nothing may fail any more: scratch has as many bytes as
+** sd_program_scratch says, and an interrupt waits. */
+size_t sd_program_scratch(const SdProgram *p, const SdArray *const *inputs,
+                          SdArray *const *outputs);
+void sd_program_run_whole(const SdProgram *p, const SdArray *const *inputs,
+                          SdArray *const *outputs, void *scratch);
+
 #endif

@@ -58,6 +58,7 @@ struct SdProgram {
   int nregs, ninputs, nconstants, nsplats, npairs, ncode, noutputs;
   int nfolds;
   int nblocks; /* scratch blocks for temps */
+  size_t widest; /* bytes of an element, at most */
   int cost;    /* of one element, in simple instructions */
   Register regs[MAX_REGS];
   Instruction code[SD_PROGRAM_INSTRUCTIONS];
