@@ -111,7 +111,7 @@ return function(sd, core)
     table.move(kept, 1, #kept, #all + 1, all)
     local found = captures(candidates, all)
     if #found > 0 then made.captures = found end
-    made.plan = core.compile(trace, traced, all)
+    made.plan = core.compile(trace, traced, all, #leaves(carried, false))
     return made
   end
 

@@ -130,16 +130,28 @@ SdNode *sd_node_make(SdBuilder *b, const SdOp *op, int nin,
   return n;
 }
 
-SdNode *sd_node_leaf(SdBuilder *b, SdArray *value) {
+SdNode *sd_node_empty(SdBuilder *b) {
   SdNode *n = b->error.code ? NULL : node_alloc(b, &sd_op_value, 0);
-  if (n) n->value = sd_memory_alloc(sizeof *n->value, &b->error);
-  if (!n || !n->value) {
-    sd_array_release(value);
-    return NULL;
-  }
+  if (!n) return NULL;
+  n->value = sd_memory_alloc(sizeof *n->value, &b->error);
+  if (!n->value) return NULL;
+  n->value->buffer = NULL;
+  return n;
+}
+
+void sd_node_put(SdNode *n, const SdArray *value) {
   *n->value = *value;
   n->dtype = (unsigned char)value->dtype;
   n->shape = value->shape;
+}
+
+SdNode *sd_node_leaf(SdBuilder *b, SdArray *value) {
+  SdNode *n = sd_node_empty(b);
+  if (!n) {
+    sd_array_release(value);
+    return NULL;
+  }
+  sd_node_put(n, value);
   value->buffer = NULL;
   return n;
 }

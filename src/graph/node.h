@@ -78,6 +78,9 @@ SdNode *sd_node_make(SdBuilder *b, const SdOp *op, int nin,
                      SdNode *const *in, const SdAttr *attr);
 /* A leaf that takes over the reference in *value (also on failure). */
 SdNode *sd_node_leaf(SdBuilder *b, SdArray *value);
+/* A leaf that waits for its value, so that nothing can fail when it comes. */
+SdNode *sd_node_empty(SdBuilder *b);
+void sd_node_put(SdNode *n, const SdArray *value); /* taken over */
 /* A leaf over counts numbers copied from data. */
 SdNode *sd_node_data(SdBuilder *b, SdDtype d, const SdShape *shape,
                      const void *data);

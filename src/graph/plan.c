@@ -14,6 +14,7 @@ typedef struct Step {
   int inputs, ninputs;   /* a range of plan->refs: items read */
   int outputs, noutputs; /* items written */
   int dying, ndying;     /* items whose memory ends here */
+  int late;              /* belongs to the tail */
 } Step;
 
 struct SdPlan {
@@ -30,6 +31,8 @@ struct SdPlan {
   const SdArray **at; /* item: where its value is during a run */
   int *roots;
   int nroots, ninputs;
+  int ndonated;
+  int tail; /* the first step of those that may write over donated inputs */
   int replay; /* made by sd_plan_new */
   int runs;
 };
@@ -174,6 +177,37 @@ static SdStatus build_steps(SdPlan *p, SdError *err) {
   return s;
 }
 
+/*
+** The tail of a plan with donated inputs: programs that only programs of the
+** tail read.  They come last, so that what they need can be set aside before
+** the first donated input is written over, and nothing fails after that.
+*/
+static SdStatus split_tail(SdPlan *p, SdError *err) {
+  int n = p->nsteps, body = 0;
+  p->tail = n;
+  if (!p->ndonated) return SD_OK;
+  size_t bytes = (size_t)n * sizeof(Step);
+  Step *sorted = sd_memory_alloc(bytes, err);
+  if (!sorted) return err->code;
+  /* keep: read by the body */
+  for (int s = n - 1; s >= 0; s--) {
+    Step *st = &p->steps[s];
+    st->late = st->program != NULL;
+    for (int k = 0; k < st->noutputs; k++)
+      st->late &= !p->keep[p->refs[st->outputs + k]];
+    for (int k = 0; k < st->ninputs && !st->late; k++)
+      p->keep[p->refs[st->inputs + k]] = 1;
+    body += !st->late;
+  }
+  for (int s = 0, early = 0, late = body; s < n; s++)
+    sorted[p->steps[s].late ? late++ : early++] = p->steps[s];
+  memcpy(p->steps, sorted, bytes);
+  sd_memory_free(sorted, bytes);
+  memset(p->keep, 0, (size_t)p->sched.count);
+  p->tail = body;
+  return SD_OK;
+}
+
 /* The steps after which each item's array may go. */
 static SdStatus find_deaths(SdPlan *p, SdError *err) {
   SdStatus status = SD_OK;
@@ -241,6 +275,7 @@ static SdStatus build(SdPlan *p, SdNode *const *roots, SdNode *const *inputs,
   s = allocate_tables(p, err);
   if (s == SD_OK) s = find_roots(p, roots, err);
   if (s == SD_OK) s = build_steps(p, err);
+  if (s == SD_OK) s = split_tail(p, err);
   if (s == SD_OK) s = find_deaths(p, err);
   if (s == SD_OK) s = place_arrays(p, err);
   sd_plan_stats.plans++;
@@ -258,10 +293,12 @@ static SdPlan *plan_alloc(int nroots, int ninputs, SdError *err) {
 }
 
 SdStatus sd_plan_new(SdPlan **plan, SdNode *const *roots, int nroots,
-                     SdNode *const *inputs, int ninputs, SdError *err) {
+                     SdNode *const *inputs, int ninputs, int ndonated,
+                     SdError *err) {
   SdPlan *p = *plan = plan_alloc(nroots, ninputs, err);
   if (!p) return err->code;
   p->replay = 1;
+  p->ndonated = ndonated;
   SdStatus s = build(p, roots, inputs, err);
   if (s != SD_OK) {
     sd_plan_free(p);
@@ -301,15 +338,21 @@ static void release_item(SdPlan *p, int item) {
   }
 }
 
+/* Whether step st may write over what it reads last of the item. */
+static int is_spent(const SdPlan *p, const Step *st, int item) {
+  const Item *x = &p->sched.items[item];
+  int number = (int)(st - p->steps);
+  if (x->root || p->keep[item] || p->last[item] != number) return 0;
+  return !x->leaf || (number >= p->tail && item < p->ninputs &&
+                      item >= p->ninputs - p->ndonated);
+}
+
 /* A dying input's buffer for output k of the program, if one fits. */
 static int reuse(SdPlan *p, const Step *st, int k, SdArray *out) {
   const SdNode *n = p->sched.items[p->refs[st->outputs + k]].node;
   for (int i = 0; i < st->ninputs; i++) {
     int item = p->refs[st->inputs + i];
-    const Item *x = &p->sched.items[item];
-    if (x->leaf || x->root || p->keep[item] ||
-        p->last[item] != (int)(st - p->steps))
-      continue;
+    if (!is_spent(p, st, item)) continue;
     const SdArray *a = p->at[item];
     if (!a->buffer || a->buffer->refs != 1 || a->data != a->buffer->data ||
         sd_dtype_size(a->dtype) != sd_dtype_size(n->dtype) ||
@@ -323,22 +366,38 @@ static int reuse(SdPlan *p, const Step *st, int k, SdArray *out) {
   return 0;
 }
 
-static SdStatus run_program(SdPlan *p, const Step *st, SdError *err) {
+/* What a program reads and writes. */
+typedef struct Operands {
   const SdArray *in[SD_PROGRAM_OPERANDS + SD_PROGRAM_INSTRUCTIONS * 3];
   SdArray *out[SD_PROGRAM_INSTRUCTIONS];
+} Operands;
+
+static void find_operands(SdPlan *p, const Step *st, Operands *o) {
   for (int k = 0; k < st->ninputs; k++)
-    in[k] = p->at[p->refs[st->inputs + k]];
+    o->in[k] = p->at[p->refs[st->inputs + k]];
+  for (int k = 0; k < st->noutputs; k++)
+    o->out[k] = array_of(p, p->refs[st->outputs + k]);
+}
+
+static SdStatus allocate_outputs(SdPlan *p, const Step *st, SdError *err) {
   for (int k = 0; k < st->noutputs; k++) {
     int item = p->refs[st->outputs + k];
     const SdNode *n = p->sched.items[item].node;
-    out[k] = array_of(p, item);
-    p->at[item] = out[k];
-    if (n->op->kind == SD_KIND_ELEMENTWISE && reuse(p, st, k, out[k]))
-      continue;
-    SdStatus s = sd_array_new(out[k], n->dtype, &n->shape, err);
+    SdArray *out = array_of(p, item);
+    p->at[item] = out;
+    if (n->op->kind == SD_KIND_ELEMENTWISE && reuse(p, st, k, out)) continue;
+    SdStatus s = sd_array_new(out, n->dtype, &n->shape, err);
     if (s != SD_OK) return s;
   }
-  return sd_program_run(st->program, in, out, err);
+  return SD_OK;
+}
+
+static SdStatus run_program(SdPlan *p, const Step *st, SdError *err) {
+  Operands o;
+  SdStatus s = allocate_outputs(p, st, err);
+  if (s != SD_OK) return s;
+  find_operands(p, st, &o);
+  return sd_program_run(st->program, o.in, o.out, err);
 }
 
 static SdStatus run_kernel(SdPlan *p, const Step *st, SdError *err) {
@@ -366,14 +425,41 @@ static SdStatus deliver(SdPlan *p, int item, SdError *err) {
   return sd_node_set_value(n, value, err);
 }
 
+static void release_dying(SdPlan *p, const Step *st) {
+  for (int k = 0; k < st->ndying; k++) release_item(p, p->refs[st->dying + k]);
+}
+
 static SdStatus run_step(SdPlan *p, const Step *st, SdError *err) {
   SdStatus s = st->program ? run_program(p, st, err) : run_kernel(p, st, err);
   for (int k = 0; k < st->noutputs && s == SD_OK; k++) {
     int item = p->refs[st->outputs + k];
     if (p->keep[item]) s = deliver(p, item, err);
   }
-  for (int k = 0; k < st->ndying; k++) release_item(p, p->refs[st->dying + k]);
+  release_dying(p, st);
   return s;
+}
+
+/* All memory the tail needs is there before its first step. */
+static SdStatus run_tail(SdPlan *p, SdError *err) {
+  Operands o;
+  size_t most = 0;
+  SdStatus s = sd_interrupt_check(err);
+  for (int i = p->tail; i < p->nsteps && s == SD_OK; i++) {
+    s = allocate_outputs(p, &p->steps[i], err);
+    if (s != SD_OK) return s;
+    find_operands(p, &p->steps[i], &o);
+    size_t bytes = sd_program_scratch(p->steps[i].program, o.in, o.out);
+    if (bytes > most) most = bytes;
+  }
+  void *scratch = s == SD_OK ? sd_memory_alloc(most, err) : NULL;
+  if (!scratch) return err->code;
+  for (int i = p->tail; i < p->nsteps; i++) {
+    find_operands(p, &p->steps[i], &o);
+    sd_program_run_whole(p->steps[i].program, o.in, o.out, scratch);
+    release_dying(p, &p->steps[i]);
+  }
+  sd_memory_free(scratch, most);
+  return SD_OK;
 }
 
 static SdStatus run_steps(SdPlan *p, SdError *err) {
@@ -381,8 +467,9 @@ static SdStatus run_steps(SdPlan *p, SdError *err) {
   for (int i = 0; i < p->sched.count; i++)
     if (p->sched.items[i].leaf && i >= p->ninputs)
       p->at[i] = p->sched.items[i].node->value;
-  for (int i = 0; i < p->nsteps && s == SD_OK; i++)
+  for (int i = 0; i < p->tail && s == SD_OK; i++)
     s = run_step(p, &p->steps[i], err);
+  if (s == SD_OK && p->tail < p->nsteps) s = run_tail(p, err);
   p->runs++;
   return s;
 }

@@ -12,14 +12,18 @@
 typedef struct SdPlan SdPlan;
 
 /* For replay.  inputs are abstract nodes; everything else that roots need
-** is computed by the plan, or has a value already. */
+** is computed by the plan, or has a value already.  The last ndonated inputs
+** may be written over by a run that succeeds, if nobody else holds their
+** buffers. */
 SdStatus sd_plan_new(SdPlan **plan, SdNode *const *roots, int nroots,
-                     SdNode *const *inputs, int ninputs, SdError *err);
+                     SdNode *const *inputs, int ninputs, int ndonated,
+                     SdError *err);
 void sd_plan_free(SdPlan *plan);
 
 /* inputs: one array for each input node, of its shape and dtype.  outputs
 ** receives one reference for each root.  Random ops draw fresh numbers in
-** each run after the first. */
+** each run after the first.  A run that fails leaves all inputs as they
+** were. */
 SdStatus sd_plan_run(SdPlan *plan, const SdArray *inputs, SdArray *outputs,
                      SdError *err);
 

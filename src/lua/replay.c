@@ -200,37 +200,32 @@ static void push_fresh(lua_State *L, const Entry *e, int i) {
   }
 }
 
-/* What a call hands back and carries on. */
-static SdStatus deliver(Entry *e, SdArray *carried, SdError *err) {
-  SdArray *out = e->arrays + e->nx;
-  int kept = e->ny - e->nresults;
-  SdBuilder b;
-  sd_builder_open(&b);
-  for (int k = 0; k < e->nresults; k++) {
-    SdNode *n = sd_node_leaf(&b, &out[k]);
-    if (n) sd_lua_fill(e->handles[k], n);
-  }
-  if (sd_builder_close(&b, err) != SD_OK) {
-    for (int k = 0; k < kept; k++) sd_array_release(&out[e->nresults + k]);
-    return err->code;
-  }
-  memcpy(carried, out + e->nresults, (size_t)kept * sizeof *carried);
-  return SD_OK;
-}
-
+/* Runs the plan.  Everything that can fail comes first: a failed call leaves
+** what is carried as it was. */
 static SdStatus run(Replay *r, Entry *e, SdArray *carried, SdError *err) {
   const SdSignature *s = &r->signature;
+  SdArray *out = e->arrays + e->nx;
+  SdBuilder b;
   SdStatus status = sd_plan_eval(s->nodes, (int)s->count, err);
   if (status != SD_OK) return status;
   for (size_t k = 0; k < s->count; k++) e->arrays[k] = s->nodes[k]->value[0];
   if (r->ncarried)
     memcpy(e->arrays + s->count, r->carried,
            (size_t)r->ncarried * sizeof *r->carried);
-  status = sd_plan_run(e->plan, e->arrays, e->arrays + e->nx, err);
-  return status == SD_OK ? deliver(e, carried, err) : status;
+  sd_builder_open(&b);
+  for (int k = 0; k < e->nresults; k++) {
+    SdNode *n = sd_node_empty(&b);
+    if (n) sd_lua_fill(e->handles[k], n);
+  }
+  status = sd_builder_close(&b, err);
+  if (status == SD_OK) status = sd_plan_run(e->plan, e->arrays, out, err);
+  if (status != SD_OK) return status;
+  for (int k = 0; k < e->nresults; k++) sd_node_put(*e->handles[k], &out[k]);
+  memcpy(carried, out + e->nresults,
+         (size_t)(e->ny - e->nresults) * sizeof *carried);
+  return SD_OK;
 }
 
-/* The carried tensors are replaced when all has succeeded. */
 static void run_or_raise(lua_State *L, Replay *r, Entry *e) {
   int kept = e->ny - e->nresults, tried = 0;
   size_t bytes = (size_t)kept * sizeof(SdArray);

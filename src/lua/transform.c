@@ -324,16 +324,18 @@ static int plan_gc(lua_State *L) {
   return 0;
 }
 
-/* compile(trace, x, y) -> plan */
+/* compile(trace, x, y, donated) -> plan, which may use up the last so many
+** of x */
 static int core_compile(lua_State *L) {
   SdTrace *t = check_trace(L, 1);
   SdError err;
   int nx, ny;
+  int donated = (int)luaL_checkinteger(L, 4);
   SdNode **x = check_list(L, 2, &nx), **y = check_list(L, 3, &ny);
   SdLuaPlan *p = lua_newuserdatauv(L, sizeof *p, 0);
   *p = (SdLuaPlan){NULL, nx, ny};
   luaL_setmetatable(L, SD_LUA_PLAN);
-  if (sd_transform_compile(&p->plan, t, nx, x, ny, y, &err) != SD_OK)
+  if (sd_transform_compile(&p->plan, t, nx, x, ny, y, donated, &err) != SD_OK)
     return sd_lua_raise(L, &err);
   return 1;
 }

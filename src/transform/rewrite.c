@@ -174,7 +174,7 @@ static SdStatus frontier(const SdWalk *w, int ny, SdNode *const *y,
 
 SdStatus sd_transform_compile(SdPlan **plan, const SdTrace *t, int nx,
                               SdNode *const *x, int ny, SdNode *const *y,
-                              SdError *err) {
+                              int ndonated, SdError *err) {
   SdWalk w;
   List list = {0};
   SdStatus s = sd_walk_make(&w, t, y, ny, x, nx, 1, err);
@@ -184,7 +184,7 @@ SdStatus sd_transform_compile(SdPlan **plan, const SdTrace *t, int nx,
   if (s == SD_OK && list.count)
     s = sd_plan_eval(list.nodes, (int)list.count, err);
   list_free(&list);
-  return s == SD_OK ? sd_plan_new(plan, y, ny, x, nx, err) : s;
+  return s == SD_OK ? sd_plan_new(plan, y, ny, x, nx, ndonated, err) : s;
 }
 
 /* ---- stop_gradient ------------------------------------------------------ */

@@ -35,12 +35,12 @@ void sd_transform_substitute(SdBuilder *b, const SdTrace *t, int nx,
                              SdNode *const *x, SdNode *const *new_x, int ny,
                              SdNode *const *y, SdNode **new_y);
 
-/* A plan that computes y from values for x (abstract tracers).  What does
-** not depend on x, nor on random numbers drawn meanwhile, is computed now,
-** once. */
+/* A plan that computes y from values for x (abstract tracers), of which it
+** may use up the last ndonated (graph/plan.h).  What does not depend on x,
+** nor on random numbers drawn meanwhile, is computed now, once. */
 SdStatus sd_transform_compile(SdPlan **plan, const SdTrace *t, int nx,
                               SdNode *const *x, int ny, SdNode *const *y,
-                              SdError *err);
+                              int ndonated, SdError *err);
 
 /* x, with no derivative. */
 SdNode *sd_stop_gradient(SdBuilder *b, SdNode *x);
