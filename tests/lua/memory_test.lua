@@ -115,6 +115,53 @@ for _, s in ipairs(scripts) do
          name, survived, survived + failures))
 end
 
+-- An optimizer's state is written over in place: not before nothing can fail.
+for _, how in ipairs { "apply", "step", "compile" } do
+  local function loss(p) return (p.a:sum() + p.b:square():sum()) ^ 2 end
+  local function taker()
+    local p = { a = sd.ones(5, f64), b = sd.ones({ 300, 40 }, f64) }
+    local opt = sd.optim.adam { lr = 0.01 }
+    local compiled = opt:compile(loss)
+    return function()
+      if how == "compile" then p = compiled(p)
+      elseif how == "step" then p = opt:step(loss, p)
+      else p = opt:apply(p, { a = p.a * 2, b = p.b - 3 }) end
+      return p.a:sum():item() + p.b:sum():item()
+    end
+  end
+  local plain, wanted = taker(), {}
+  for t = 1, 60 do wanted[t] = plain() end
+  local function compare(name, fail)
+    local take, wrong, failures = taker(), nil, 0
+    take()
+    local t = 2
+    while t <= 60 do
+      fail(t)
+      local good, v = pcall(take)
+      core.fail_after(0)
+      sd.memory(0)
+      if good then
+        if v ~= wanted[t] then wrong = wrong or t end
+        t = t + 1
+      else
+        failures = failures + 1
+        v = take()
+        if v ~= wanted[t] then wrong = wrong or t end
+        t = t + 1
+      end
+    end
+    tap.is(wrong, nil, ("%s: %s"):format(how, name))
+    return failures
+  end
+  compare("no failed allocation changes a step", core.fail_after)
+  local failures = compare("nor does a limit", function(t)
+    collectgarbage()
+    sd.memory(sd.memory().live + 4096 * t)
+  end)
+  tap.ok(failures > 5, ("%s: %d steps failed and were taken again"):format(
+    how, failures))
+end
+
 do -- what was computed before a failure is kept
   local x = sd.eval(sd.arange(1, 4, f64))
   local y = x * 2
