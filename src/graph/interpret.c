@@ -108,9 +108,8 @@ static int is_in_place(const Run *r, const SdArray *out) {
   return 0;
 }
 
-static void bind_outputs(Run *r, SdArray *const *outputs) {
+static void bind_outputs(Run *r, SdArray *const *outputs, double bytes) {
   const SdProgram *p = r->p;
-  double bytes = 0;
   for (int i = 0; i < p->noutputs; i++)
     bytes += (double)p->numel * (double)sd_dtype_size(outputs[i]->dtype);
   r->nread = r->ndirect;
@@ -126,14 +125,14 @@ static void bind_outputs(Run *r, SdArray *const *outputs) {
 }
 
 static void bind(Run *r, const SdArray *const *inputs,
-                 SdArray *const *outputs) {
+                 SdArray *const *outputs, double written) {
   const SdProgram *p = r->p;
   memset(r->fixed, 0, (size_t)p->nregs * sizeof *r->fixed);
   for (int i = 0; i < p->ninputs; i++)
     bind_input(r, p->inputs[i], inputs[i]);
-  bind_outputs(r, outputs);
+  bind_outputs(r, outputs, written);
   for (int i = 0; i < p->nconstants; i++)
-    r->fixed[p->constant_reg[i]] = (char *)p->constants[i];
+    r->fixed[p->constants[i].reg] = p->constants[i].bytes;
 }
 
 /* Temps, splats, pairs, gathered inputs and streamed outputs, one block
@@ -465,13 +464,13 @@ static int choose_threads(const Run *r) {
 
 /* Everything about a run but its memory; returns how many threads. */
 static int prepare(Run *r, const SdProgram *p, const SdArray *const *inputs,
-                   SdArray *const *outputs) {
+                   SdArray *const *outputs, double written) {
   r->p = p;
   r->ndirect = r->nodd = r->nstreams = r->whole = 0;
   r->chunks = 1;
   r->slot = BLOCK * p->widest + 64; /* not all in the same cache sets */
   r->tasks = (p->numel + TASK - 1) / TASK;
-  bind(r, inputs, outputs);
+  bind(r, inputs, outputs, written);
   r->block = r->far ? FAR_BLOCK : BLOCK;
   if (p->layout == SD_FOLD_ROWS) plan_rows(r);
   if (p->layout == SD_FOLD_COLUMNS) plan_columns(r);
@@ -479,9 +478,9 @@ static int prepare(Run *r, const SdProgram *p, const SdArray *const *inputs,
 }
 
 size_t sd_program_scratch(const SdProgram *p, const SdArray *const *inputs,
-                          SdArray *const *outputs) {
+                          SdArray *const *outputs, double written) {
   Run r;
-  int threads = prepare(&r, p, inputs, outputs);
+  int threads = prepare(&r, p, inputs, outputs, written);
   return layout_memory(&r, threads, NULL);
 }
 
@@ -496,9 +495,10 @@ static void run_in(Run *r, int threads, void *memory,
 }
 
 void sd_program_run_whole(const SdProgram *p, const SdArray *const *inputs,
-                          SdArray *const *outputs, void *scratch) {
+                          SdArray *const *outputs, double written,
+                          void *scratch) {
   Run r;
-  int threads = prepare(&r, p, inputs, outputs);
+  int threads = prepare(&r, p, inputs, outputs, written);
   r.whole = 1;
   run_in(&r, threads, scratch, outputs);
 }
@@ -506,7 +506,7 @@ void sd_program_run_whole(const SdProgram *p, const SdArray *const *inputs,
 SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,
                         SdArray *const *outputs, SdError *err) {
   Run r;
-  int threads = prepare(&r, p, inputs, outputs);
+  int threads = prepare(&r, p, inputs, outputs, 0);
   size_t bytes = layout_memory(&r, threads, NULL);
   char *memory = sd_memory_alloc(bytes, err);
   if (!memory) return err->code;

@@ -141,6 +141,18 @@ static SdStatus program_outputs(SdPlan *p, Step *st, int first,
   return s;
 }
 
+/* Plans that are kept share equal programs: tensors of one shape go through
+** the same update, and what is read again and again stays in the caches. */
+static SdProgram *share(const SdPlan *p, SdProgram *fresh) {
+  for (int i = p->nsteps - 2; i >= 0 && i > p->nsteps - 64; i--) {
+    SdProgram *other = p->steps[i].program;
+    if (!other || !sd_program_equal(other, fresh)) continue;
+    sd_program_release(fresh);
+    return sd_program_retain(other);
+  }
+  return fresh;
+}
+
 static SdStatus program_step(SdPlan *p, Step *st, int first, SdError *err) {
   const Item *items = p->sched.items;
   const SdNode *n = items[first].node;
@@ -148,8 +160,7 @@ static SdStatus program_step(SdPlan *p, Step *st, int first, SdError *err) {
   const SdShape *shape =
       reduces ? &sd_node_resolve(n->in[0])->shape : &n->shape;
   SdStatus s = SD_OK;
-  st->program = sd_program_new(shape, err);
-  if (!st->program) return err->code;
+  st->program = sd_program_begin(shape);
   sd_plan_stats.programs++;
   for (int i = first; i >= 0 && s == SD_OK; i = items[i].next)
     if (items[i].node->op->kind == SD_KIND_ELEMENTWISE)
@@ -159,8 +170,10 @@ static SdStatus program_step(SdPlan *p, Step *st, int first, SdError *err) {
       s = fold(p, st, unit, i, err);
   st->ninputs = p->nrefs - st->inputs;
   if (s == SD_OK) s = program_outputs(p, st, first, err);
-  if (s == SD_OK) sd_program_finish(st->program);
-  return s;
+  st->program = s == SD_OK ? sd_program_finish(st->program, err) : NULL;
+  if (!st->program) return err->code;
+  if (p->replay) st->program = share(p, st->program);
+  return SD_OK;
 }
 
 static SdStatus build_steps(SdPlan *p, SdError *err) {
@@ -312,7 +325,7 @@ void sd_plan_free(SdPlan *p) {
   if (!p) return;
   n = (size_t)p->sched.count;
   for (int i = 0; i < p->nsteps; i++)
-    if (p->steps[i].program) sd_program_free(p->steps[i].program);
+    if (p->steps[i].program) sd_program_release(p->steps[i].program);
   sd_memory_free(p->steps, (size_t)p->sched.nunits * sizeof *p->steps);
   sd_memory_free(p->refs, p->refs_capacity * sizeof *p->refs);
   sd_memory_free(p->first, n * sizeof *p->first);
@@ -439,23 +452,35 @@ static SdStatus run_step(SdPlan *p, const Step *st, SdError *err) {
   return s;
 }
 
+static double written_by(const SdPlan *p, const Step *st) {
+  double bytes = 0;
+  for (int k = 0; k < st->noutputs; k++)
+    bytes += (double)p->at[p->refs[st->outputs + k]]->buffer->bytes;
+  return bytes;
+}
+
 /* All memory the tail needs is there before its first step. */
 static SdStatus run_tail(SdPlan *p, SdError *err) {
   Operands o;
+  double written = 0;
   size_t most = 0;
   SdStatus s = sd_interrupt_check(err);
   for (int i = p->tail; i < p->nsteps && s == SD_OK; i++) {
     s = allocate_outputs(p, &p->steps[i], err);
-    if (s != SD_OK) return s;
+    written += written_by(p, &p->steps[i]);
+  }
+  for (int i = p->tail; i < p->nsteps && s == SD_OK; i++) {
     find_operands(p, &p->steps[i], &o);
-    size_t bytes = sd_program_scratch(p->steps[i].program, o.in, o.out);
+    size_t bytes =
+        sd_program_scratch(p->steps[i].program, o.in, o.out, written);
     if (bytes > most) most = bytes;
   }
   void *scratch = s == SD_OK ? sd_memory_alloc(most, err) : NULL;
   if (!scratch) return err->code;
   for (int i = p->tail; i < p->nsteps; i++) {
     find_operands(p, &p->steps[i], &o);
-    sd_program_run_whole(p->steps[i].program, o.in, o.out, scratch);
+    sd_program_run_whole(p->steps[i].program, o.in, o.out, written,
+                         scratch);
     release_dying(p, &p->steps[i]);
   }
   sd_memory_free(scratch, most);

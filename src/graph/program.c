@@ -8,16 +8,41 @@
 
 #include <string.h>
 
-SdProgram *sd_program_new(const SdShape *shape, SdError *err) {
-  SdProgram *p = sd_memory_alloc(sizeof *p, err);
-  if (!p) return NULL;
-  memset(p, 0, offsetof(SdProgram, regs));
+/* Where the one program that is being built lies. */
+static struct {
+  SdProgram program;
+  Register regs[MAX_REGS];
+  Instruction code[SD_PROGRAM_INSTRUCTIONS];
+  Fold folds[SD_PROGRAM_INSTRUCTIONS];
+  Pair pairs[SD_PROGRAM_INSTRUCTIONS];
+  Constant constants[MAX_REGS];
+  int inputs[MAX_REGS], outputs[MAX_OUTPUTS], splats[MAX_REGS];
+} draft;
+
+SdProgram *sd_program_begin(const SdShape *shape) {
+  SdProgram *p = &draft.program;
+  memset(p, 0, sizeof *p);
   p->shape = *shape;
   p->numel = sd_shape_numel(shape);
+  p->regs = draft.regs;
+  p->code = draft.code;
+  p->folds = draft.folds;
+  p->pairs = draft.pairs;
+  p->constants = draft.constants;
+  p->inputs = draft.inputs;
+  p->outputs = draft.outputs;
+  p->splats = draft.splats;
   return p;
 }
 
-void sd_program_free(SdProgram *p) { sd_memory_free(p, sizeof *p); }
+SdProgram *sd_program_retain(SdProgram *p) {
+  p->users++;
+  return p;
+}
+
+void sd_program_release(SdProgram *p) {
+  if (--p->users == 0) sd_memory_free(p, p->bytes);
+}
 
 static int add_register(SdProgram *p, RegisterKind kind, SdDtype d) {
   if (sd_dtype_size(d) > p->widest) p->widest = sd_dtype_size(d);
@@ -36,19 +61,16 @@ int sd_program_input(SdProgram *p, SdDtype d, const SdShape *shape) {
 
 int sd_program_constant(SdProgram *p, SdDtype d, double value) {
   for (int i = 0; i < p->nconstants; i++) {
-    Register *r = &p->regs[p->constant_reg[i]];
-    if (r->dtype == d && !memcmp(&p->constant_value[i], &value, sizeof value))
-      return p->constant_reg[i];
+    const Constant *c = &p->constants[i];
+    if (p->regs[c->reg].dtype == d &&
+        !memcmp(&c->value, &value, sizeof value))
+      return c->reg;
   }
-  int reg = add_register(p, REG_CONSTANT, d);
-  int k = p->nconstants++;
-  p->constant_reg[k] = reg;
-  p->constant_value[k] = value;
-  if (d == SD_F64)
-    memcpy(p->constants[k], &value, sizeof value);
-  else
-    sd_loop_cast(SD_F64, d)(1, p->constants[k], &value, NULL, NULL);
-  return reg;
+  Constant *c = &p->constants[p->nconstants++];
+  *c = (Constant){.reg = add_register(p, REG_CONSTANT, d), .value = value};
+  if (d == SD_F64) memcpy(c->bytes, &value, sizeof value);
+  else sd_loop_cast(SD_F64, d)(1, c->bytes, &value, NULL, NULL);
+  return c->reg;
 }
 
 static int is_scalar(const SdProgram *p, int reg) {
@@ -248,16 +270,97 @@ static int free_inputs(SdProgram *p, int i, int after, int *list, int n) {
 }
 
 /* Linear scan: a temp's block is free after its last use. */
-void sd_program_finish(SdProgram *p) {
+static void assign_blocks(SdProgram *p) {
   int blocks[SD_PROGRAM_INSTRUCTIONS], n = 0;
-  peephole(p);
-  find_last_uses(p);
   for (int i = 0; i < p->ncode; i++) {
     Register *out = &p->regs[p->code[i].out];
     n = free_inputs(p, i, 0, blocks, n);
     if (out->kind == REG_TEMP) out->index = n ? blocks[--n] : p->nblocks++;
     n = free_inputs(p, i, 1, blocks, n);
   }
+}
+
+/* ---- the finished program ----------------------------------------------- */
+
+/* Copies count items to *at, or with at NULL only counts; moves *used on. */
+static void *lay(char *base, size_t *used, const void *items, int count,
+                 size_t size) {
+  void *at = base ? base + *used : NULL;
+  if (at && count) memcpy(at, items, (size_t)count * size);
+  *used += ((size_t)count * size + 15) & ~(size_t)15;
+  return at;
+}
+
+/* Puts the arrays of p behind it in one block at base, and q's pointers at
+** them; returns the bytes. */
+static size_t pack(const SdProgram *p, char *base, SdProgram *q) {
+  size_t used = (sizeof *p + 15) & ~(size_t)15;
+  q->regs = lay(base, &used, p->regs, p->nregs, sizeof *p->regs);
+  q->code = lay(base, &used, p->code, p->ncode, sizeof *p->code);
+  q->folds = lay(base, &used, p->folds, p->nfolds, sizeof *p->folds);
+  q->pairs = lay(base, &used, p->pairs, p->npairs, sizeof *p->pairs);
+  q->constants =
+      lay(base, &used, p->constants, p->nconstants, sizeof *p->constants);
+  q->inputs = lay(base, &used, p->inputs, p->ninputs, sizeof *p->inputs);
+  q->outputs = lay(base, &used, p->outputs, p->noutputs, sizeof *p->outputs);
+  q->splats = lay(base, &used, p->splats, p->nsplats, sizeof *p->splats);
+  return used;
+}
+
+SdProgram *sd_program_finish(SdProgram *p, SdError *err) {
+  SdProgram none, *q;
+  peephole(p);
+  find_last_uses(p);
+  assign_blocks(p);
+  size_t bytes = pack(p, NULL, &none);
+  q = sd_memory_alloc(bytes, err);
+  if (!q) return NULL;
+  *q = *p;
+  pack(p, (char *)q, q);
+  q->users = 1;
+  q->bytes = bytes;
+  return q;
+}
+
+static int equal_code(const Instruction *a, const Instruction *b) {
+  return a->fn == b->fn && a->out == b->out && a->in[0] == b->in[0] &&
+         a->in[1] == b->in[1] && a->in[2] == b->in[2];
+}
+
+static int equal_register(const Register *a, const Register *b) {
+  return a->kind == b->kind && a->dtype == b->dtype && a->index == b->index &&
+         a->last == b->last;
+}
+
+static int equal_pair(const Pair *a, const Pair *b) {
+  return a->reg == b->reg && !memcmp(a->factor, b->factor, sizeof a->factor) &&
+         !memcmp(a->minus, b->minus, sizeof a->minus);
+}
+
+static int equal_ints(const int *a, const int *b, int n) {
+  return !memcmp(a, b, (size_t)n * sizeof *a);
+}
+
+int sd_program_equal(const SdProgram *a, const SdProgram *b) {
+  int same = a->bytes == b->bytes && sd_shape_equal(&a->shape, &b->shape) &&
+             a->nregs == b->nregs && a->ncode == b->ncode &&
+             a->ninputs == b->ninputs && a->noutputs == b->noutputs &&
+             a->nconstants == b->nconstants && a->npairs == b->npairs &&
+             a->nsplats == b->nsplats && !a->nfolds && !b->nfolds &&
+             equal_ints(a->inputs, b->inputs, a->ninputs) &&
+             equal_ints(a->outputs, b->outputs, a->noutputs) &&
+             equal_ints(a->splats, b->splats, a->nsplats);
+  for (int i = 0; same && i < a->ncode; i++)
+    same = equal_code(&a->code[i], &b->code[i]);
+  for (int i = 0; same && i < a->nregs; i++)
+    same = equal_register(&a->regs[i], &b->regs[i]);
+  for (int i = 0; same && i < a->npairs; i++)
+    same = equal_pair(&a->pairs[i], &b->pairs[i]);
+  for (int i = 0; same && i < a->nconstants; i++)
+    same = a->constants[i].reg == b->constants[i].reg &&
+           !memcmp(&a->constants[i].value, &b->constants[i].value,
+                   sizeof a->constants[i].value);
+  return same;
 }
 
 int sd_program_may_share(const SdProgram *p, int input, int output) {

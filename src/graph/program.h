@@ -5,9 +5,9 @@
 ** hundred elements that stay in L1, every input is read once and every
 ** output written once, in place.
 **
-** Building: inputs, constants and instructions give registers; sd_program_
-** finish assigns memory to them.  Shapes are fixed, layouts of the inputs
-** are looked at anew in each run.
+** Building, one program at a time: inputs, constants and instructions give
+** registers; sd_program_finish assigns memory to them.  Shapes are fixed,
+** layouts of the inputs are looked at anew in each run.
 */
 #ifndef SD_PROGRAM_H
 #define SD_PROGRAM_H
@@ -20,8 +20,7 @@ typedef struct SdProgram SdProgram;
 /* Limits a builder of programs keeps. */
 enum { SD_PROGRAM_INSTRUCTIONS = 96, SD_PROGRAM_OPERANDS = 48 };
 
-SdProgram *sd_program_new(const SdShape *shape, SdError *err);
-void sd_program_free(SdProgram *p);
+SdProgram *sd_program_begin(const SdShape *shape);
 
 /* The next input; shape broadcasts to the program's. */
 int sd_program_input(SdProgram *p, SdDtype d, const SdShape *shape);
@@ -43,7 +42,13 @@ typedef enum SdFoldLayout { SD_FOLD_NONE, SD_FOLD_ROWS, SD_FOLD_COLUMNS }
 void sd_program_fold(SdProgram *p, int reg, SdFold fold, SdFoldLayout layout,
                      int kept);
 
-void sd_program_finish(SdProgram *p);
+/* The program as it is run, held once; NULL when there is no memory. */
+SdProgram *sd_program_finish(SdProgram *p, SdError *err);
+SdProgram *sd_program_retain(SdProgram *p);
+void sd_program_release(SdProgram *p);
+
+/* Whether two finished programs without folds do the same. */
+int sd_program_equal(const SdProgram *a, const SdProgram *b);
 
 /* Whether output may be written over input: nothing reads the input after
 ** the instruction that writes the output. */
@@ -56,10 +61,12 @@ SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,
                         SdArray *const *outputs, SdError *err);
 
 /* The same where nothing may fail any more: scratch has as many bytes as
-** sd_program_scratch says, and an interrupt waits. */
+** sd_program_scratch says, and an interrupt waits.  written: the bytes of
+** all that is written before somebody reads it. */
 size_t sd_program_scratch(const SdProgram *p, const SdArray *const *inputs,
-                          SdArray *const *outputs);
+                          SdArray *const *outputs, double written);
 void sd_program_run_whole(const SdProgram *p, const SdArray *const *inputs,
-                          SdArray *const *outputs, void *scratch);
+                          SdArray *const *outputs, double written,
+                          void *scratch);
 
 #endif

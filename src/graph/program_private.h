@@ -50,6 +50,12 @@ enum {
   MAX_REGS = SD_PROGRAM_INSTRUCTIONS * 5 + SD_PROGRAM_OPERANDS + 16
 };
 
+typedef struct Constant {
+  int reg;
+  double value;
+  char bytes[8]; /* the value in the register's dtype */
+} Constant;
+
 struct SdProgram {
   SdShape shape;
   int64_t numel;
@@ -58,17 +64,16 @@ struct SdProgram {
   int nregs, ninputs, nconstants, nsplats, npairs, ncode, noutputs;
   int nfolds;
   int nblocks; /* scratch blocks for temps */
-  size_t widest; /* bytes of an element, at most */
   int cost;    /* of one element, in simple instructions */
-  Register regs[MAX_REGS];
-  Instruction code[SD_PROGRAM_INSTRUCTIONS];
-  Fold folds[SD_PROGRAM_INSTRUCTIONS];
-  int inputs[MAX_REGS], outputs[MAX_OUTPUTS];
-  int splats[MAX_REGS];
-  Pair pairs[SD_PROGRAM_INSTRUCTIONS];
-  int constant_reg[MAX_REGS];
-  double constant_value[MAX_REGS];
-  char constants[MAX_REGS][8];
+  size_t widest; /* bytes of an element, at most */
+  int users;     /* steps of plans that hold it */
+  size_t bytes;  /* of all, the arrays included */
+  Register *regs;
+  Instruction *code;
+  Fold *folds;
+  Pair *pairs;
+  Constant *constants;
+  int *inputs, *outputs, *splats; /* registers */
 };
 
 #endif
