@@ -467,7 +467,7 @@ static SdStatus run_tail(SdPlan *p, SdError *err) {
   SdStatus s = sd_interrupt_check(err);
   for (int i = p->tail; i < p->nsteps && s == SD_OK; i++) {
     s = allocate_outputs(p, &p->steps[i], err);
-    written += written_by(p, &p->steps[i]);
+    if (s == SD_OK) written += written_by(p, &p->steps[i]);
   }
   for (int i = p->tail; i < p->nsteps && s == SD_OK; i++) {
     find_operands(p, &p->steps[i], &o);
