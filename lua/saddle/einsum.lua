@@ -83,35 +83,92 @@ local function contract(sd, x, lx, y, ly, keep)
   return sd.matmul(a, c):reshape(shape), batch .. left .. right
 end
 
+-- "..." in the terms spelt with letters that nothing else uses, the last
+-- letter for the last dim; also those letters.
+local function spell_dots(terms, output, xs, spec)
+  local free, most, at = "", 0, {}
+  for code = 65, 122 do
+    local c = string.char(code)
+    if c:find "%a" and not spec:find(c, 1, true) then free = free .. c end
+  end
+  for i, t in ipairs(terms) do
+    local head, tail = t:match "^(%a*)%.%.%.(%a*)$"
+    if not head and t:find(".", 1, true) then
+      fail("einsum: cannot read '%s'", spec)
+    end
+    if head then
+      at[i] = xs[i].ndim - #head - #tail
+      if at[i] < 0 then
+        fail("einsum: '%s' for a tensor of %d dims", t, xs[i].ndim)
+      end
+      most = math.max(most, at[i])
+    end
+  end
+  local dots = free:sub(1, most)
+  local spelt = {}
+  for i, t in ipairs(terms) do
+    spelt[i] = at[i] and t:gsub("%.%.%.", dots:sub(most - at[i] + 1)) or t
+  end
+  local rest = output:gsub("%.%.%.", dots, 1)
+  if rest:find(".", 1, true) then fail("einsum: cannot read '%s'", spec) end
+  return spelt, rest, dots
+end
+
+-- x without its dims of extent 1 among those that dots name, where another
+-- tensor has more to broadcast to.
+local function drop_ones(x, letters, dots, terms, xs, i)
+  for d = #letters, 1, -1 do
+    local c, wider = letters:sub(d, d), false
+    if dots:find(c, 1, true) and x:size(d) == 1 then
+      for k, t in ipairs(terms) do
+        local other = k ~= i and t:find(c, 1, true)
+        wider = wider or other and (xs[k]:size(other) ~= 1 or k < i)
+      end
+    end
+    if wider then
+      x, letters = x:squeeze(d), letters:sub(1, d - 1) .. letters:sub(d + 1)
+    end
+  end
+  return x, letters
+end
+
 return function(sd, spec, ...)
   local xs = { ... }
   if type(xs[1]) == "table" then xs = xs[1] end
   if type(spec) ~= "string" then
     fail("einsum: expected index letters, not a %s", type(spec))
   end
-  local inputs, output = spec:gsub("%s", ""):match "^([%a,]*)(.*)$"
+  local inputs, output = spec:gsub("%s", ""):match "^([%a,.]*)(.*)$"
   local terms = {}
-  for t in (inputs .. ","):gmatch "(%a*)," do terms[#terms + 1] = t end
-  if output ~= "" and not output:match "^%->%a*$" then
+  for t in (inputs .. ","):gmatch "([^,]*)," do terms[#terms + 1] = t end
+  if output ~= "" and not output:match "^%->[%a.]*$" then
     fail("einsum: cannot read '%s'", spec)
   end
   if #terms ~= #xs then
     fail("einsum: '%s' names %d tensors, %d given", spec, #terms, #xs)
   end
-  for i, t in ipairs(terms) do
+  for i in ipairs(terms) do
     if not sd.is_tensor(xs[i]) then
       fail("einsum: argument %d is a %s, not a tensor", i, type(xs[i]))
     end
+  end
+  local dots
+  terms, output, dots = spell_dots(terms, output, xs, spec)
+  inputs = table.concat(terms, ",")
+  for i, t in ipairs(terms) do
     if #t ~= xs[i].ndim then
       fail("einsum: '%s' for a tensor of %d dims", t, xs[i].ndim)
     end
+    xs[i], terms[i] = drop_ones(xs[i], t, dots, terms, xs, i)
   end
   if output == "" then
     local count, once = {}, {}
     for c in inputs:gmatch "%a" do count[c] = (count[c] or 0) + 1 end
-    for c, k in pairs(count) do if k == 1 then once[#once + 1] = c end end
+    for c, k in pairs(count) do
+      if k == 1 and not dots:find(c, 1, true) then once[#once + 1] = c end
+    end
     table.sort(once)
-    output = table.concat(once)
+    output = dots .. table.concat(once)
   else
     output = output:sub(3)
   end

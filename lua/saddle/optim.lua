@@ -4,6 +4,7 @@
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local module = require "saddle.module"
 local sd = require "saddle.init"
 
 local optim = {}
@@ -36,9 +37,8 @@ function optimizer:__index(key)
     if key == "t" then return own.t end
     local known = { "step", "apply", "compile", "state", "load" }
     for k in pairs(own.hyper) do known[#known + 1] = k end
-    local near = require "saddle.nearest" (tostring(key), known)
     fail("%s: no field '%s'%s", own.rule.name, tostring(key),
-         near and (" (did you mean '%s'?)"):format(near) or "")
+         module.hint(key, known))
   end
   return value_of(v, math.max(own.t, 1))
 end
@@ -49,10 +49,9 @@ local function check_hyper(rule, name, v)
     local known = {}
     for k in pairs(rule.defaults) do known[#known + 1] = k end
     table.sort(known)
-    local near = require "saddle.nearest" (tostring(name), known)
     fail("%s: unknown option '%s'%s", rule.name, tostring(name),
-         near and (" (did you mean '%s'?)"):format(near) or
-         (" (it takes %s)"):format(table.concat(known, ", ")))
+         module.hint(name, known,
+                     (" (it takes %s)"):format(table.concat(known, ", "))))
   end
   if callable(v) then return end
   if type(v) ~= type(default) then
@@ -71,6 +70,8 @@ end
 function optimizer:__newindex(key, v)
   local own = private[self]
   check_hyper(own.rule, key, v)
+  local hyper = setmetatable({ [key] = v }, { __index = own.hyper })
+  if own.rule.check then own.rule.check(hyper) end
   own.hyper[key], own.version = v, own.version + 1
 end
 
@@ -421,6 +422,7 @@ local function new(rule, options)
       own.hyper[k] = v
     end
   end
+  if rule.check then rule.check(own.hyper) end
   local self = setmetatable({}, optimizer)
   private[self] = own
   return self
@@ -435,12 +437,14 @@ end
 --- local opt = signs{ lr = 0.1 }
 --- ```
 ---@param rule table name, defaults, init(p) -> state, and update(p, g, s, h)
----  -> new p or step(self, f, params, ...). tidy = true promises that update
----  keeps no tensor anywhere but in its state, so that memory is used again
----  at once.
+---  -> new p or step(self, f, params, ...); check(h) fails when the
+---  hyper-parameters do not go together. tidy = true promises that update
+---  computes from its arguments alone and keeps tensors nowhere but in its
+---  state: it is then traced once and replayed, and memory is used again at
+---  once.
 function optim.rule(rule)
   sd.check_options(rule, { "name:S", "defaults:L", "init:C", "update:C",
-                           "step:C", "doc:S", "tidy:B" }, "rule")
+                           "step:C", "check:C", "doc:S", "tidy:B" }, "rule")
   if type(rule.update) ~= "function" and type(rule.step) ~= "function" then
     fail "rule: needs an update or a step function"
   end
@@ -452,10 +456,4 @@ for _, name in ipairs { "sgd", "adam" } do
   require("saddle.optim." .. name)(optim)
 end
 
-return setmetatable(optim, { __index = function(_, key)
-  local known = {}
-  for k in pairs(optim) do known[#known + 1] = k end
-  local near = require "saddle.nearest" (tostring(key), known)
-  fail("sd.optim has no '%s'%s", tostring(key),
-       near and (" (did you mean '%s'?)"):format(near) or "")
-end })
+return module.strict("sd.optim", optim)

@@ -7,6 +7,7 @@
 */
 #include "kernels/copy.h"
 
+#include "base/interrupt.h"
 #include "base/shape.h"
 
 #include <stddef.h>
@@ -360,7 +361,8 @@ void sd_copy_strided(int ndim, const int64_t *dims, size_t size, void *out,
     return;
   }
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < g.tiles; i++) copy_tile(&c, &g, i);
+  for (int64_t i = 0; i < g.tiles; i++)
+    if (!sd_interrupted) copy_tile(&c, &g, i);
 }
 
 /* ---- blocks --------------------------------------------------------- */

@@ -1,5 +1,6 @@
 #include "kernels/rows.h"
 
+#include "base/interrupt.h"
 #include "kernels/rows_table.h"
 
 #include <string.h>
@@ -72,6 +73,7 @@ INLINE void gather(size_t size, const SdRows *r, int64_t n, const char *x,
 #pragma omp parallel for schedule(static) \
     if (r->outer * n * r->inner >= SD_ROWS_PARALLEL)
   for (int64_t row = 0; row < r->outer * n; row++) {
+    if (sd_interrupted) continue;
     int64_t at = row * r->inner;
     gather_row(size, r->inner, r->len, x + row / n * slice, index + at,
                out + at * (int64_t)size);
@@ -98,6 +100,7 @@ SdStatus sd_rows_take(size_t size, const SdRows *r, int64_t n, const void *x,
 #pragma omp parallel for schedule(static) \
     if (r->outer * n * r->inner >= SD_ROWS_PARALLEL)
   for (int64_t row = 0; row < r->outer * n; row++) {
+    if (sd_interrupted) continue;
     int64_t at = sd_rows_from_zero(index[row % n], r->len);
     memcpy((char *)out + (size_t)row * bytes,
            (const char *)x + (size_t)(row / n * r->len + at) * bytes, bytes);
@@ -139,7 +142,7 @@ SdStatus sd_rows_writer(const char *what, const SdRows *r, int64_t n,
                              err);
   if (s != SD_OK) return s;
   zero(SD_I64, r, out);
-  for (int64_t row = 0; row < r->outer * n; row++) {
+  for (int64_t row = 0; row < r->outer * n && !sd_interrupted; row++) {
     int64_t *slice = out + row / n * r->len * r->inner;
     for (int64_t i = 0; i < r->inner; i++) {
       int64_t at = sd_rows_from_zero(index[row * r->inner + i], r->len);

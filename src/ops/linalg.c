@@ -326,8 +326,14 @@ static void cholesky_jvp(SdBuilder *b, SdNode *y, SdNode *const *t,
 
 static int cholesky_call(SdBuilder *b, const SdOp *op, const SdCall *c,
                          SdNode **out) {
+  SdNode *x = c->a[0].x;
   (void)op;
-  out[0] = sd_cholesky(b, c->a[0].x);
+  if (c->a[1].i[0]) {
+    if (x->shape.ndim < 2) check_square(x, x, &b->error);
+    out[0] = b->error.code ? NULL : turned(b, sd_cholesky(b, turned(b, x)));
+  } else {
+    out[0] = sd_cholesky(b, x);
+  }
   return out[0] != NULL;
 }
 
@@ -425,9 +431,11 @@ static int eigh_call(SdBuilder *b, const SdOp *op, const SdCall *c,
 
 static const SdOp table[NOPS] = {
     [CHOLESKY] = {.name = "linalg.cholesky", .kind = SD_KIND_CALL,
-                  .flags = SD_OP_ALLOCATES, .args = "x",
-                  .doc = "Lower Cholesky factor; reads the lower triangle.",
-                  .samples = SPD "\n" SPD ":expand(2, 3, 3)",
+                  .flags = SD_OP_ALLOCATES, .args = "x upper:B=0",
+                  .doc = "Lower Cholesky factor, from the lower triangle; or "
+                         "upper, from the upper one.",
+                  .samples = SPD "\n" SPD ":expand(2, 3, 3)\n" SPD
+                             ", {upper = true}",
                   .infer = cholesky_infer, .eval = cholesky_eval,
                   .vjp = cholesky_vjp, .jvp = cholesky_jvp, .batch = batch,
                   .call = cholesky_call},

@@ -164,10 +164,10 @@ tap.near(fine.h[2], { 0, 0.375, 1, 2.25, 4, 6.375, 9 }, 1e-12,
 -- ---- options -------------------------------------------------------------
 
 tap.throws(function() plot.lines{ y = { 1 }, xlable = "x" } end,
-  'plot%.lines: unknown option "xlable"; did you mean "xlabel"%?',
+  "plot%.lines: unknown option 'xlable' %(did you mean 'xlabel'%?%)",
   "a misspelt option names the nearest")
 tap.throws(function() plot.lines{ { y = { 1 }, nam = "x" } } end,
-  'did you mean "name"', "also inside a series")
+  "did you mean 'name'", "also inside a series")
 tap.throws(function() plot.lines{ y = { 1 }, title = 3 } end,
   "title must be a string, got 3", "a wrong type says which was expected")
 tap.throws(function() plot.lines{ y = { 1 }, legend = "middle" } end,

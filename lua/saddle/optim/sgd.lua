@@ -4,6 +4,7 @@
 --   v <- mu v + (1 - dampening) g      (the first v is g itself)
 --   w <- w - lr v                      nesterov: w <- w - lr (g + mu v)
 
+local fail = require "saddle.fail"
 local sd = require "saddle.init"
 
 return function(optim)
@@ -11,6 +12,12 @@ return function(optim)
     name = "sgd", tidy = true,
     defaults = { lr = 1e-3, momentum = 0, dampening = 0, weight_decay = 0,
                  nesterov = false },
+    check = function(h)
+      if h.nesterov == true and (h.momentum == 0 or h.dampening ~= 0) then
+        fail("sgd: nesterov needs a momentum above 0 and no dampening, " ..
+             "not %s and %s", tostring(h.momentum), tostring(h.dampening))
+      end
+    end,
     init = function(p) return { v = sd.zeros_like(p) } end,
     update = function(p, g, s, h)
       if h.weight_decay ~= 0 then g = g + h.weight_decay * p end

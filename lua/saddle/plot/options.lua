@@ -3,7 +3,7 @@
 -- an error that says which was expected.
 
 local fail = require "saddle.fail"
-local nearest = require "saddle.nearest"
+local module = require "saddle.module"
 
 local function is_range(v)
   return type(v) == "table" and #v == 2 and type(v[1]) == "number"
@@ -53,9 +53,10 @@ end
 local function unknown(what, name, known)
   local names = {}
   for candidate in pairs(known) do names[#names + 1] = candidate end
-  local near = nearest(tostring(name), names)
-  local hint = near and ('; did you mean "%s"?'):format(near) or ""
-  fail('%s: unknown option "%s"%s', what, tostring(name), hint)
+  table.sort(names)
+  fail("%s: unknown option '%s'%s", what, tostring(name),
+       module.hint(name, names,
+                   (" (it takes %s)"):format(table.concat(names, ", "))))
 end
 
 --- Checks a table of options; positional entries are left to the caller.
