@@ -9,6 +9,7 @@
 -- no default. Options are checked against a list of "name:kind".
 
 local fail = require "saddle.fail"
+local module = require "saddle.module"
 local is_tensor = require "saddle.core".is_tensor
 local math_type = math.type
 
@@ -98,10 +99,9 @@ end
 local function unknown(what, name, known)
   local names = {}
   for i, entry in ipairs(known) do names[i] = entry:match "^[^:]*" end
-  local near = require("saddle.nearest")(tostring(name), names)
   fail("%s: unknown option '%s'%s", what, tostring(name),
-       near and (" (did you mean '%s'?)"):format(near) or
-       (" (it takes %s)"):format(table.concat(names, ", ")))
+       module.hint(name, names,
+                   (" (it takes %s)"):format(table.concat(names, ", "))))
 end
 
 --- t, a table of options or nil, whose entries known must name:

@@ -3,6 +3,7 @@
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local module = require "saddle.module"
 
 local sd = { version = "0.1.0" }
 
@@ -17,12 +18,6 @@ local functions = {
   save = "saddle.files", load = "saddle.files",
   report = "saddle.report", help = "saddle.help",
 }
-
---- The name in known that is nearest to key, as " (did you mean 'x'?)".
-local function hint(key, known)
-  local name = require("saddle.nearest")(key, known)
-  return name and (" (did you mean '%s'?)"):format(name) or ""
-end
 
 local function lookup(_, key)
   if modules[key] then
@@ -39,7 +34,7 @@ local function lookup(_, key)
   for k in pairs(sd) do known[#known + 1] = k end
   for k in pairs(modules) do known[#known + 1] = k end
   for k in pairs(functions) do known[#known + 1] = k end
-  fail("sd has no field '%s'%s", tostring(key), hint(tostring(key), known))
+  fail("sd has no field '%s'%s", tostring(key), module.hint(key, known))
 end
 
 local methods = core.methods
@@ -56,7 +51,7 @@ for name, f in pairs(core.ops) do
   end
 end
 
-require "saddle.module".strict("sd.linalg", sd.linalg)
+module.strict("sd.linalg", sd.linalg)
 
 sd.tensor, sd.generator, sd.seed = core.tensor, core.generator, core.seed
 sd.default_dtype, sd.deterministic = core.default_dtype, core.deterministic
@@ -90,7 +85,7 @@ require "saddle.transform" (sd, core)
 debug.getregistry()["saddle.nearest"] = function(key, known)
   local names = { "shape", "ndim", "dtype" }
   for k in pairs(known) do names[#names + 1] = k end
-  return hint(key, names)
+  return module.hint(key, names)
 end
 
 return setmetatable(sd, { __index = lookup })

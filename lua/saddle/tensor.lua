@@ -438,7 +438,7 @@ return function(sd, methods, core)
       if n == 0 then fail "quantile: no elements" end
       if dim < 0 then dim = dim + x.ndim + 1 end
       x = float(x)
-      local v, count = sd.sort(x, dim), q:numel()
+      local v, places = sd.sort(x, dim), q:numel()
       local low, high, weight =
         neighbours[how](q:reshape(-1) * (n - 1))
       local function pick(at)
@@ -446,7 +446,7 @@ return function(sd, methods, core)
       end
       if is_tensor(weight) then
         local along = {}
-        for d = 1, x.ndim do along[d] = d == dim and count or 1 end
+        for d = 1, x.ndim do along[d] = d == dim and places or 1 end
         weight = weight:to(v.dtype):reshape(along)
       end
       local y = unless_nan(sd.lerp(pick(low), pick(high), weight), v, dim)

@@ -5,6 +5,7 @@
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local module = require "saddle.module"
 local sd = require "saddle.init"
 
 local csv = {}
@@ -160,10 +161,8 @@ local function place(column, count, header, path)
   for c, name in ipairs(header or {}) do
     if name == column then return c end
   end
-  local near = header and
-               require "saddle.nearest" (tostring(column), header)
   fail("csv: '%s' has no column '%s'%s", path, tostring(column),
-       near and (" (did you mean '%s'?)"):format(near) or "")
+       module.hint(column, header or {}))
 end
 
 -- Labels 1 .. of the distinct texts of a column, in order: numbers by
