@@ -247,7 +247,7 @@ tap.ok(has(fig:text{ color = true }, "\27["), "color = true has")
 for line in (fig:text{ width = 50, height = 6 } .. "\n"):gmatch("(.-)\n") do
   if utf8.len(line) > 50 then tap.ok(false, "width is kept: " .. line) end
 end
-tap.throws(function() fig:text{ colour = true } end, 'mean 'color'',
+tap.throws(function() fig:text{ colour = true } end, "mean 'color'",
   "fig:text knows its options")
 fig = plot.image{ z = { { 0, 1 }, { 1, 0 } } }
 tap.is(tostring(fig), "··██\n██··",
@@ -386,7 +386,7 @@ tap.ok(has(page, '<td>sgd</td><td class="number">0.1235</td>')
   "rows are lists or have names, numbers are aligned")
 tap.is(select(2, page:gsub("function saddleSurface", "")), 1,
   "two surfaces share one viewer")
-tap.throws(function() report{ titel = "x" } end, 'mean 'title'',
+tap.throws(function() report{ titel = "x" } end, "mean 'title'",
   "a report knows its options")
 tap.throws(function() r:figure{} end, "needs a figure",
   "report:figure takes figures only")
