@@ -61,7 +61,7 @@ perl -e '
   my ($delay, @command) = @ARGV;
   my $child = fork // die;
   exec @command or die unless $child;
-  for my $wait ($delay, 1) {
+  for my $wait ($delay + 0.8, 1) {
     select undef, undef, undef, $wait;
     kill INT => $child;
   }
