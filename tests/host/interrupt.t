@@ -60,8 +60,8 @@ code='local s = ("a"):rep(30) s:find(("a?"):rep(30) .. s)'
 perl -e '
   my ($delay, @command) = @ARGV;
   my $child = fork // die;
-  exec @command or die unless $child;
-  for my $wait ($delay + 0.8, 1) {
+  unless ($child) { $SIG{INT} = "DEFAULT"; exec @command or die }
+  for my $wait ($delay, 1) {
     select undef, undef, undef, $wait;
     kill INT => $child;
   }
