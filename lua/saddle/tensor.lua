@@ -651,25 +651,6 @@ return function(sd, methods, core)
 
   -- ---- neural --------------------------------------------------------------
 
-  local function last_dim(dim, o, what)
-    if type(dim) == "table" then dim, o = nil, dim end
-    return dim or options(o, { "dim:D" }, what).dim or -1
-  end
-  define("softmax", "x dim=-1", "exp(x) as shares of its sum along dim.",
-    "r{2, 3}\nr{2, 3}, 1", function(x, dim, o)
-      dim = last_dim(dim, o, "softmax")
-      local m = sd.stop_gradient(sd.amax(x, dim, { keepdim = true }))
-      local e = sd.exp(x - m)
-      return e / sd.sum(e, dim, { keepdim = true })
-    end)
-  define("log_softmax", "x dim=-1", "log(softmax(x)), exact for small shares.",
-    "r{2, 3}\nr{2, 3}, 1", function(x, dim, o)
-      dim = last_dim(dim, o, "log_softmax")
-      local m = sd.stop_gradient(sd.amax(x, dim, { keepdim = true }))
-      local z = x - m
-      return z - sd.log(sd.sum(sd.exp(z), dim, { keepdim = true }))
-    end)
-
   require "saddle.pad" (sd, methods, core, about)
   require "saddle.loss" (sd, define, options, core.ops)
   sd.about = about

@@ -41,6 +41,7 @@ typedef struct Direct { /* a register and the memory it moves through */
 typedef struct Odd { /* an input whose blocks are gathered first */
   int reg;
   size_t size;
+  int64_t period; /* elements that lie together and repeat, or 0 */
   const SdArray *array;
   int64_t strides[SD_MAX_DIMS];
 } Odd;
@@ -69,6 +70,7 @@ typedef struct Run {
 typedef struct Thread {
   const Run *run;
   char *temps;
+  char *room[SD_PROGRAM_OPERANDS]; /* of each odd input */
   char *reg[MAX_REGS];
 } Thread;
 
@@ -88,6 +90,17 @@ static void add_direct(Run *r, int reg, SdDtype d, void *base) {
   r->direct[r->ndirect++] = (Direct){reg, sd_dtype_size(d), base};
 }
 
+/* The elements of a if they repeat over leading dims, as a bias does, or 0. */
+static int64_t period_of(const SdShape *to, const SdArray *a) {
+  int64_t numel = sd_array_numel(a), inner = 1;
+  if (!sd_array_is_contiguous(a)) return 0;
+  for (int i = to->ndim - 1, j = a->shape.ndim - 1; inner < numel; i--, j--) {
+    if (a->shape.dims[j] != to->dims[i]) return 0;
+    inner *= to->dims[i];
+  }
+  return numel;
+}
+
 static void bind_input(Run *r, int reg, const SdArray *a) {
   const SdProgram *p = r->p;
   if (p->regs[reg].kind == REG_SCALAR) {
@@ -97,6 +110,7 @@ static void bind_input(Run *r, int reg, const SdArray *a) {
   } else {
     Odd *o = &r->odd[r->nodd++];
     *o = (Odd){.reg = reg, .size = sd_dtype_size(a->dtype), .array = a};
+    o->period = period_of(&p->shape, a);
     broadcast_strides(&p->shape, a, o->strides);
   }
 }
@@ -135,11 +149,11 @@ static void bind(Run *r, const SdArray *const *inputs,
     r->fixed[p->constants[i].reg] = p->constants[i].bytes;
 }
 
-/* Temps, splats, pairs, gathered inputs and streamed outputs, one block
-** each. */
+/* Temps, splats, pairs and streamed outputs, one block each, and gathered
+** inputs, two each. */
 static int scratch_blocks(const Run *r) {
   const SdProgram *p = r->p;
-  return p->nblocks + p->nsplats + p->npairs + r->nodd + r->nstreams;
+  return p->nblocks + p->nsplats + p->npairs + 2 * r->nodd + r->nstreams;
 }
 
 static char *thread_block(const Thread *t, int k) {
@@ -156,6 +170,21 @@ static void fill_pair(Thread *t, const Pair *pair, void *at) {
     else ((float *)at)[k] = (float)v;
   }
   t->reg[pair->reg] = at;
+}
+
+static int is_short(const Odd *o) {
+  return o->period > 0 && o->period <= BLOCK;
+}
+
+/* A short period so often that a block of n elements can start anywhere in
+** the first one. */
+static void repeat(const Odd *o, int64_t n, char *room) {
+  size_t bytes = (size_t)o->period * o->size;
+  memcpy(room, o->array->data, bytes);
+  for (int64_t i = o->period; i < n + o->period; i += o->period)
+    memcpy(room + (size_t)i * o->size, o->array->data,
+           i + o->period <= 2 * BLOCK ? bytes
+                                      : (size_t)(2 * BLOCK - i) * o->size);
 }
 
 static void thread_start(Thread *t, const Run *r, int number) {
@@ -178,8 +207,11 @@ static void thread_start(Thread *t, const Run *r, int number) {
   int next = p->nblocks + p->nsplats;
   for (int i = 0; i < p->npairs; i++)
     fill_pair(t, &p->pairs[i], thread_block(t, next++));
-  for (int i = 0; i < r->nodd; i++)
-    t->reg[r->odd[i].reg] = thread_block(t, next++);
+  for (int i = 0; i < r->nodd; i++) {
+    t->room[i] = thread_block(t, next);
+    next += 2;
+    if (is_short(&r->odd[i])) repeat(&r->odd[i], n, t->room[i]);
+  }
   for (int i = 0; i < r->nstreams; i++)
     t->reg[r->streams[i].reg] = thread_block(t, next++);
 }
@@ -197,6 +229,22 @@ static void fetch_ahead(const Run *r, int64_t first, int64_t n) {
   }
 }
 
+/* Points the register of an odd input at the elements of a block. */
+static void gather(Thread *t, int i, int64_t first, int64_t n) {
+  const Odd *o = &t->run->odd[i];
+  const SdShape *s = &t->run->p->shape;
+  int64_t at = o->period ? first % o->period : 0;
+  if (is_short(o)) {
+    t->reg[o->reg] = t->room[i] + (size_t)at * o->size;
+  } else if (at + n <= o->period) {
+    t->reg[o->reg] = (char *)o->array->data + (size_t)at * o->size;
+  } else {
+    t->reg[o->reg] = t->room[i];
+    sd_copy_block(s->ndim, s->dims, o->size, t->room[i], o->array->data,
+                  o->strides, first, n);
+  }
+}
+
 static void run_block(Thread *t, int64_t first, int64_t n) {
   const Run *r = t->run;
   const SdProgram *p = r->p;
@@ -205,11 +253,7 @@ static void run_block(Thread *t, int64_t first, int64_t n) {
     t->reg[d->reg] = d->base + (size_t)first * d->size;
   }
   if (r->far) fetch_ahead(r, first, n);
-  for (int i = 0; i < r->nodd; i++) {
-    const Odd *o = &r->odd[i];
-    sd_copy_block(p->shape.ndim, p->shape.dims, o->size, t->reg[o->reg],
-                  o->array->data, o->strides, first, n);
-  }
+  for (int i = 0; i < r->nodd; i++) gather(t, i, first, n);
   for (int i = 0; i < p->ncode; i++) {
     const Instruction *c = &p->code[i];
     c->fn(n, t->reg[c->out], c->in[0] < 0 ? NULL : t->reg[c->in[0]],

@@ -23,6 +23,10 @@ SdLoopFn sd_loop_vs(SdDtype d, SdLoop loop) { return arith[d]->vs[loop]; }
 SdLoopFn sd_loop_sv(SdDtype d, SdLoop loop) { return arith[d]->sv[loop]; }
 SdFoldFn sd_fold(SdDtype d, SdFold fold) { return arith[d]->fold[fold]; }
 
+SdExpSumFn sd_exp_sum(SdDtype d) {
+  return (d == SD_F32 ? &sd_math_table_f32 : &sd_math_table_f64)->exp_sum;
+}
+
 SdFoldRowsFn sd_fold_rows(SdDtype d, SdFold fold) {
   return arith[d]->rows[fold];
 }

@@ -22,6 +22,7 @@ typedef struct SdArithTable {
 
 typedef struct SdMathTable {
   SdLoopFn loops[SD_NLOOPS];
+  SdExpSumFn exp_sum;
 } SdMathTable;
 
 extern const SdArithTable sd_arith_table_bool, sd_arith_table_u8,

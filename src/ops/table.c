@@ -4,11 +4,13 @@
 #include <string.h>
 
 extern const SdOpList sd_elementwise_ops, sd_reduce_ops, sd_shape_ops,
-    sd_index_ops, sd_matmul_ops, sd_random_ops, sd_create_ops, sd_linalg_ops;
+    sd_index_ops, sd_matmul_ops, sd_random_ops, sd_create_ops, sd_linalg_ops,
+    sd_softmax_ops;
 
 static const SdOpList *const lists[] = {
     &sd_elementwise_ops, &sd_reduce_ops, &sd_shape_ops,  &sd_index_ops,
-    &sd_matmul_ops,      &sd_random_ops, &sd_create_ops, &sd_linalg_ops};
+    &sd_matmul_ops,      &sd_random_ops, &sd_create_ops, &sd_linalg_ops,
+    &sd_softmax_ops};
 
 const SdOp *sd_op_at(int i) {
   for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {

@@ -305,6 +305,16 @@ static void fold_prod(int64_t n, const void *p, SdAccumulator *acc) {
 
 /* NaN, once met, stays: it is unordered with everything.  WIDE lanes keep
 ** enough comparisons in flight; a short row would pay for setting them up. */
+#ifdef REAL_f32
+typedef int32_t mask;
+#else
+typedef int64_t mask;
+#endif
+#if IS_FLOAT
+#define NOT_A_NUMBER ((real)NAN)
+#else
+#define NOT_A_NUMBER 0
+#endif
 #define EXTREME(name, OP) \
   static void name(int64_t n, const void *p, SdAccumulator *acc) { \
     const real *x = p; \
@@ -313,12 +323,18 @@ static void fold_prod(int64_t n, const void *p, SdAccumulator *acc) {
     if (n <= 0) return; \
     best = x[0]; \
     if (n >= WIDE) { \
+      /* m OP v ? m : v is one instruction, and takes up a NaN in v, though \
+      ** it forgets one in m: those are counted apart. */ \
+      mask bad[WIDE] = {0}; \
       for (int k = 0; k < WIDE; k++) lane[k] = x[k]; \
       for (i = WIDE; i + WIDE <= n; i += WIDE) \
         for (int k = 0; k < WIDE; k++) { \
           real v = x[i + k], m = lane[k]; \
-          lane[k] = m != m || m OP v ? m : v; \
+          bad[k] |= v != v; \
+          lane[k] = m OP v ? m : v; \
         } \
+      for (int k = 0; k < WIDE; k++) \
+        if (bad[k]) lane[k] = NOT_A_NUMBER; \
       for (int half = WIDE / 2; half > 0; half /= 2) \
         for (int k = 0; k < half; k++) { \
           real v = lane[k + half], m = lane[k]; \
