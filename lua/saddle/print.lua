@@ -76,7 +76,7 @@ return function(_, core)
   local function width(t, format)
     local w = 0
     for _, v in ipairs(values_of(t, {})) do
-      if type(v) ~= "boolean" or true then w = math.max(w, #format(v)) end
+      w = math.max(w, #format(v))
     end
     return w
   end
@@ -99,7 +99,9 @@ return function(_, core)
   local function text(x)
     core.eval { x }
     local t = shown_fast(x)
-    local format = number_format(values_of(t, {}), x.dtype)
+    local number = number_format(values_of(t, {}), x.dtype)
+    -- The sign of a NaN says nothing.
+    local function format(v) return v ~= v and "nan" or number(v) end
     local body = render(t, format, width(t, format), 0)
     if x.ndim == 0 then return ("%s  %s"):format(body, x.dtype) end
     return ("%s\n%s {%s}"):format(body, x.dtype, table.concat(x.shape, ", "))

@@ -305,44 +305,46 @@ static void fold_prod(int64_t n, const void *p, SdAccumulator *acc) {
 
 /* NaN, once met, stays: it is unordered with everything.  WIDE lanes keep
 ** enough comparisons in flight; a short row would pay for setting them up. */
-#ifdef REAL_f32
-typedef int32_t mask;
-#else
-typedef int64_t mask;
-#endif
 #if IS_FLOAT
-#define NOT_A_NUMBER ((real)NAN)
+#define UNLESS_FINITE(v) ((v) - (v))
 #else
-#define NOT_A_NUMBER 0
+#define UNLESS_FINITE(v) 0
 #endif
+/* m OP v ? m : v is one instruction where it need not keep a NaN in m; the
+** careful loop does, and runs when some element is not finite. */
 #define EXTREME(name, OP) \
+  static real name##_careful(int64_t n, const real *x) { \
+    real best = x[0]; \
+    for (int64_t i = 1; i < n; i++) \
+      best = best != best || best OP x[i] ? best : x[i]; \
+    return best; \
+  } \
   static void name(int64_t n, const void *p, SdAccumulator *acc) { \
     const real *x = p; \
-    real lane[WIDE], best; \
+    real lane[WIDE], odd[WIDE] = {0}, best; \
     int64_t i = 0; \
     if (n <= 0) return; \
-    best = x[0]; \
-    if (n >= WIDE) { \
-      /* m OP v ? m : v is one instruction, and takes up a NaN in v, though \
-      ** it forgets one in m: those are counted apart. */ \
-      mask bad[WIDE] = {0}; \
+    if (n < 2 * WIDE) { \
+      best = name##_careful(n, x); \
+    } else { \
       for (int k = 0; k < WIDE; k++) lane[k] = x[k]; \
-      for (i = WIDE; i + WIDE <= n; i += WIDE) \
+      for (; i + WIDE <= n; i += WIDE) \
         for (int k = 0; k < WIDE; k++) { \
           real v = x[i + k], m = lane[k]; \
-          bad[k] |= v != v; \
+          odd[k] += UNLESS_FINITE(v); \
           lane[k] = m OP v ? m : v; \
         } \
-      for (int k = 0; k < WIDE; k++) \
-        if (bad[k]) lane[k] = NOT_A_NUMBER; \
+      for (int k = 0; i < n; i++, k++) { \
+        odd[k] += UNLESS_FINITE(x[i]); \
+        lane[k] = lane[k] OP x[i] ? lane[k] : x[i]; \
+      } \
       for (int half = WIDE / 2; half > 0; half /= 2) \
         for (int k = 0; k < half; k++) { \
-          real v = lane[k + half], m = lane[k]; \
-          lane[k] = m != m || m OP v ? m : v; \
+          odd[k] += odd[k + half]; \
+          lane[k] = lane[k] OP lane[k + half] ? lane[k] : lane[k + half]; \
         } \
-      best = lane[0]; \
+      best = odd[0] == 0 ? lane[0] : name##_careful(n, x); \
     } \
-    for (; i < n; i++) best = best != best || best OP x[i] ? best : x[i]; \
     total v = (total)best; \
     if (v OP acc->ACC || v != v) acc->ACC = v; \
   }
