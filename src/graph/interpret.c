@@ -53,11 +53,12 @@ typedef struct Run {
   int far;          /* 1: most of the memory is in no cache */
   int nread;        /* the first of direct, which are inputs */
   int whole;        /* 1: an interrupt must wait */
-  int64_t chunks;   /* ROWS: pieces of a row; COLUMNS: pieces of rows */
+  int64_t chunks;   /* ROWS: pieces of a row; COLUMNS: of a plane's rows */
   int64_t chunk;    /* their extent */
   int64_t tasks;
   SdAccumulator *acc;    /* ROWS: [fold][row][chunk] */
-  char *partial[SD_PROGRAM_INSTRUCTIONS]; /* COLUMNS: [chunk][column] */
+  /* COLUMNS: [plane][chunk][column] */
+  char *partial[SD_PROGRAM_INSTRUCTIONS];
   char *scratch;    /* per thread */
   size_t scratch_bytes;
   size_t slot;      /* bytes from one scratch block to the next */
@@ -333,7 +334,7 @@ static void store_rows(const Run *r, SdArray *const *outputs) {
   }
 }
 
-/* ---- folds over leading dims -------------------------------------------- */
+/* ---- folds over other dims ---------------------------------------------- */
 
 static SdLoop fold_loop(SdFold fold) {
   static const SdLoop loops[SD_NFOLDS] = {
@@ -349,7 +350,8 @@ static void fold_line(Thread *t, const Fold *f, char *acc, int64_t offset,
   sd_loop(f->dtype, fold_loop(f->fold))(n, acc, acc, x, NULL);
 }
 
-/* The next rows x n elements from column c of row on, added up. */
+/* The next rows x n elements from column c of row on, added up; rows are
+** counted through all planes, and chunks likewise. */
 static void column_block(Thread *t, int64_t chunk, int64_t row, int64_t rows,
                          int64_t c, int64_t n) {
   const Run *r = t->run;
@@ -368,11 +370,13 @@ static void column_block(Thread *t, int64_t chunk, int64_t row, int64_t rows,
 static void columns_task(Thread *t, int64_t task) {
   const Run *r = t->run;
   const SdProgram *p = r->p;
-  int64_t chunk = task % r->chunks, first = task / r->chunks * STRIP;
-  int64_t row = chunk * r->chunk, end = row + r->chunk;
+  int64_t chunk = task % (p->planes * r->chunks);
+  int64_t first = task / (p->planes * r->chunks) * STRIP;
+  int64_t top = chunk / r->chunks * p->rows;
+  int64_t row = top + chunk % r->chunks * r->chunk, end = row + r->chunk;
   int64_t last = first + STRIP < p->columns ? first + STRIP : p->columns;
   int64_t per = p->columns <= r->block ? r->block / p->columns : 1;
-  if (end > p->rows) end = p->rows;
+  if (end > top + p->rows) end = top + p->rows;
   for (; row < end; row += per)
     for (int64_t c = first; c < last; c += BLOCK)
       column_block(t, chunk, row, end - row < per ? end - row : per, c,
@@ -385,7 +389,7 @@ static void fill_identity(const Run *r, int k) {
   SdAccumulator zero = sd_fold_identity(f->dtype, f->fold);
   char element[8];
   sd_fold_store(f->dtype, &zero, f->fold, element);
-  sd_copy_fill(r->chunks * p->columns, sd_dtype_size(f->dtype),
+  sd_copy_fill(p->planes * r->chunks * p->columns, sd_dtype_size(f->dtype),
                r->partial[k], element);
 }
 
@@ -393,13 +397,16 @@ static void store_columns(const Run *r, SdArray *const *outputs) {
   const SdProgram *p = r->p;
   for (int k = 0; k < p->nfolds; k++) {
     const Fold *f = &p->folds[k];
-    char *first = r->partial[k];
+    char *out = outputs[p->noutputs + k]->data;
     size_t bytes = (size_t)p->columns * sd_dtype_size(f->dtype);
     if (!bytes) continue;
-    for (int64_t j = 1; j < r->chunks; j++)
-      sd_loop(f->dtype, fold_loop(f->fold))(p->columns, first, first,
-                                            first + (size_t)j * bytes, NULL);
-    memcpy(outputs[p->noutputs + k]->data, first, bytes);
+    for (int64_t i = 0; i < p->planes; i++) {
+      char *first = r->partial[k] + (size_t)(i * r->chunks) * bytes;
+      for (int64_t j = 1; j < r->chunks; j++)
+        sd_loop(f->dtype, fold_loop(f->fold))(p->columns, first, first,
+                                              first + (size_t)j * bytes, NULL);
+      memcpy(out + (size_t)i * bytes, first, bytes);
+    }
   }
 }
 
@@ -425,10 +432,12 @@ static void plan_rows(Run *r) {
 
 static void plan_columns(Run *r) {
   const SdProgram *p = r->p;
-  int64_t chunk = (p->rows + MAX_ROW_CHUNKS - 1) / MAX_ROW_CHUNKS;
+  int64_t most = p->planes > 0 && p->planes < MAX_ROW_CHUNKS
+                     ? MAX_ROW_CHUNKS / p->planes : 1;
+  int64_t chunk = (p->rows + most - 1) / most;
   r->chunk = chunk < MIN_ROW_CHUNK ? MIN_ROW_CHUNK : chunk;
   r->chunks = p->rows ? (p->rows + r->chunk - 1) / r->chunk : 1;
-  r->tasks = r->chunks * ((p->columns + STRIP - 1) / STRIP);
+  r->tasks = p->planes * r->chunks * ((p->columns + STRIP - 1) / STRIP);
 }
 
 static void do_task(Thread *t, int64_t task) {
@@ -479,7 +488,8 @@ static size_t layout_memory(Run *r, int threads, char *base) {
     at += (size_t)(p->nfolds * p->rows * r->chunks) * sizeof *r->acc;
   for (int k = 0; k < p->nfolds && p->layout == SD_FOLD_COLUMNS; k++) {
     if (base) r->partial[k] = base + at;
-    at += (size_t)(r->chunks * p->columns) * sd_dtype_size(p->folds[k].dtype);
+    at += (size_t)(p->planes * r->chunks * p->columns) *
+          sd_dtype_size(p->folds[k].dtype);
     at = (at + 63) & ~(size_t)63;
   }
   return at;

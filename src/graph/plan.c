@@ -121,7 +121,7 @@ static SdStatus fold(SdPlan *p, Step *st, int unit, int i, SdError *err) {
   if (s == SD_OK)
     sd_program_fold(st->program, reg, n->op->fold,
                     n->attr->i[0] ? SD_FOLD_COLUMNS : SD_FOLD_ROWS,
-                    (int)n->attr->i[1]);
+                    (int)n->attr->i[2], (int)n->attr->i[1]);
   return s;
 }
 

@@ -133,14 +133,17 @@ void sd_program_output(SdProgram *p, int reg) {
 }
 
 void sd_program_fold(SdProgram *p, int reg, SdFold fold, SdFoldLayout layout,
-                     int kept) {
+                     int from, int end) {
   Fold *f = &p->folds[p->nfolds++];
   *f = (Fold){.reg = splat(p, reg), .fold = fold};
   f->dtype = p->regs[f->reg].dtype;
   p->layout = layout;
-  p->rows = p->columns = 1;
+  p->planes = p->rows = p->columns = 1;
   for (int i = 0; i < p->shape.ndim; i++)
-    *(i < kept ? &p->rows : &p->columns) *= p->shape.dims[i];
+    *(i < from && layout == SD_FOLD_COLUMNS ? &p->planes
+      : i < end                             ? &p->rows
+                                            : &p->columns) *=
+        p->shape.dims[i];
 }
 
 /* ---- the peephole ------------------------------------------------------- */

@@ -1,9 +1,9 @@
 /*
 ** A program is one pass over memory: a run of elementwise instructions over
-** one iteration shape, and folds of their results over the trailing or the
-** leading dims.  A block interpreter runs it: registers are blocks of a few
-** hundred elements that stay in L1, every input is read once and every
-** output written once, in place.
+** one iteration shape, and folds of their results over a run of dims.  A
+** block interpreter runs it: registers are blocks of a few hundred elements
+** that stay in L1, every input is read once and every output written once,
+** in place.
 **
 ** Building, one program at a time: inputs, constants and instructions give
 ** registers; sd_program_finish assigns memory to them.  Shapes are fixed,
@@ -36,11 +36,12 @@ void sd_program_output(SdProgram *p, int reg);
 typedef enum SdFoldLayout { SD_FOLD_NONE, SD_FOLD_ROWS, SD_FOLD_COLUMNS }
     SdFoldLayout;
 
-/* The register folded: ROWS over the trailing dims from dim kept on,
-** COLUMNS over the leading dims before dim kept.  All folds of one program
-** agree in layout and kept.  Folds come after all outputs, in call order. */
+/* The register folded: ROWS over the trailing dims from dim from on, COLUMNS
+** over dims from .. end - 1, end not being the last.  All folds of one
+** program agree in layout, from and end.  Folds come after all outputs, in
+** call order. */
 void sd_program_fold(SdProgram *p, int reg, SdFold fold, SdFoldLayout layout,
-                     int kept);
+                     int from, int end);
 
 /* The program as it is run, held once; NULL when there is no memory. */
 SdProgram *sd_program_finish(SdProgram *p, SdError *err);

@@ -59,7 +59,9 @@ typedef struct Constant {
 struct SdProgram {
   SdShape shape;
   int64_t numel;
-  int64_t rows, columns; /* of the folds */
+  /* The shape as the folds see it: ROWS [rows, columns], folded over columns;
+  ** COLUMNS [planes, rows, columns], folded over rows. */
+  int64_t planes, rows, columns;
   SdFoldLayout layout;
   int nregs, ninputs, nconstants, nsplats, npairs, ncode, noutputs;
   int nfolds;

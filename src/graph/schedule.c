@@ -174,7 +174,7 @@ static void start_unit(Item *x) {
   x->operands = n->nin;
   if (n->op->kind != SD_KIND_REDUCE) return;
   x->layout = (unsigned char)(n->attr->i[0] ? SD_FOLD_COLUMNS : SD_FOLD_ROWS);
-  x->kept = (int)n->attr->i[1];
+  x->kept = (int)(n->attr->i[1] + SD_MAX_DIMS * n->attr->i[2]);
 }
 
 /* The level at which i can stand, its inputs being placed. */

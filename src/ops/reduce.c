@@ -1,8 +1,9 @@
 /*
-** Reductions.  A fold node reduces the trailing dims (kept ones first) or
-** the leading dims of its input, which is what a fused program can do in
-** one pass; other sets of dims are permuted to the end first.
-** Attributes: i[0] leading, i[1] the number of dims before the cut.
+** Reductions.  A fold node reduces a run of dims, which is what a fused
+** program can do in one pass; other sets of dims are permuted to the end
+** first.  Attributes: i[0] 0 when the run is that of the trailing dims, i[1]
+** the first dim behind the run (of trailing dims the first in it), i[2] the
+** first dim in it.
 */
 #include "ops/ops.h"
 
@@ -23,9 +24,15 @@ static int64_t all_dims(const SdNode *x) {
 
 static int64_t low_bits(int n) { return ((int64_t)1 << n) - 1; }
 
-static SdNode *fold_node(SdBuilder *b, const SdOp *op, SdNode *x, int leading,
-                         int cut) {
-  SdAttr attr = {.count = 2, .i = {leading, cut}};
+static SdNode *fold_trailing(SdBuilder *b, const SdOp *op, SdNode *x,
+                             int kept) {
+  SdAttr attr = {.count = 3, .i = {0, kept, kept}};
+  return sd_node_make(b, op, 1, &x, &attr);
+}
+
+static SdNode *fold_run(SdBuilder *b, const SdOp *op, SdNode *x, int from,
+                        int cut) {
+  SdAttr attr = {.count = 3, .i = {1, cut, from}};
   return sd_node_make(b, op, 1, &x, &attr);
 }
 
@@ -36,16 +43,18 @@ static SdNode *fold_permuted(SdBuilder *b, const SdOp *op, SdNode *x,
     for (int i = 0; i < x->shape.ndim; i++)
       if ((dims >> i & 1) == pass) order[n++] = i;
   int kept = x->shape.ndim - __builtin_popcountll((unsigned long long)dims);
-  return fold_node(b, op, sd_permute(b, x, order), 0, kept);
+  return fold_trailing(b, op, sd_permute(b, x, order), kept);
 }
 
 static SdNode *fold(SdBuilder *b, const SdOp *op, SdNode *x, int64_t dims) {
   int n = x->shape.ndim;
   for (int cut = 0; cut <= n; cut++)
     if (dims == (all_dims(x) & ~low_bits(cut)))
-      return fold_node(b, op, x, 0, cut);
+      return fold_trailing(b, op, x, cut);
   for (int cut = 1; cut < n; cut++)
-    if (dims == low_bits(cut)) return fold_node(b, op, x, 1, cut);
+    for (int from = 0; from < cut; from++)
+      if (dims == (low_bits(cut) & ~low_bits(from)))
+        return fold_run(b, op, x, from, cut);
   return fold_permuted(b, op, x, dims);
 }
 
@@ -93,9 +102,10 @@ SdNode *sd_sum_to(SdBuilder *b, SdNode *x, const SdShape *shape) {
 /* ---- fold nodes --------------------------------------------------------- */
 
 static int64_t node_dims(const SdNode *y) {
-  int cut = (int)y->attr->i[1];
-  int64_t low = low_bits(cut);
-  return y->attr->i[0] ? low : all_dims(y->in[0]) & ~low;
+  int64_t before = low_bits((int)y->attr->i[2]);
+  int64_t end = y->attr->i[0] ? low_bits((int)y->attr->i[1])
+                              : all_dims(y->in[0]);
+  return end & ~before;
 }
 
 static SdStatus fold_infer(SdNode *y, SdError *err) {

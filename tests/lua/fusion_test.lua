@@ -317,4 +317,45 @@ for _, shape in ipairs(shapes) do
   end
 end
 sd.threads(1)
+
+-- ---- folds over runs of dims -------------------------------------------------
+
+do
+  local g = sd.generator(5)
+  local function whole(low, high)
+    return sd.randint(low, high, {}, { generator = g }):item()
+  end
+  local worst, wrong = 0, nil
+  for _ = 1, 200 do
+    local shape, n = {}, 1
+    for d = 1, whole(2, 5) do
+      shape[d] = whole(1, 5) == 1 and whole(60, 300) or whole(1, 5)
+      if n * shape[d] > 100000 then shape[d] = 1 end
+      n = n * shape[d]
+    end
+    local from = whole(1, #shape)
+    local to = whole(from, #shape)
+    local x = sd.randn(shape, { dtype = "f64", generator = g })
+    local dims, order, count = {}, {}, 1
+    for d = 1, #shape do
+      if d < from or d > to then order[#order + 1] = d end
+    end
+    for d = from, to do
+      dims[#dims + 1], order[#order + 1] = d, d
+      count = count * shape[d]
+    end
+    local rows = sd.eval(x:permute(order) + 0):reshape(n // count, count)
+    local sum, most = x:exp():sum(dims), x:amax(dims)
+    local known = rows:exp():matmul(sd.ones(count, { dtype = "f64" }))
+    worst = math.max(worst, common.distance(sum:reshape(-1), known))
+    local last = rows:sort(2):narrow(2, count, 1):reshape(-1)
+    if not most:reshape(-1):eq(last):all():item() then
+      wrong = ("{%s}, dims %d to %d"):format(table.concat(shape, ", "), from,
+                                             to)
+    end
+  end
+  tap.ok(worst < 1e-12, "sums over any run of dims")
+  tap.is(wrong, nil, "and the largest elements")
+end
+
 tap.done()
