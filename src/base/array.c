@@ -46,10 +46,6 @@ SdArray sd_array_retain(const SdArray *a) {
   return *a;
 }
 
-int64_t sd_array_numel(const SdArray *a) {
-  return sd_shape_numel(&a->shape);
-}
-
 int sd_array_is_contiguous(const SdArray *a) {
   int64_t n = 1;
   if (sd_array_numel(a) == 0) return 1;

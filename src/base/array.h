@@ -32,7 +32,9 @@ SdStatus sd_array_new(SdArray *a, SdDtype dtype, const SdShape *shape,
 void sd_array_release(SdArray *a); /* leaves a->buffer NULL */
 SdArray sd_array_retain(const SdArray *a);
 
-int64_t sd_array_numel(const SdArray *a);
+static inline int64_t sd_array_numel(const SdArray *a) {
+  return sd_shape_numel(&a->shape);
+}
 
 /* Row-major without gaps (dims of extent 1 may have any stride). */
 int sd_array_is_contiguous(const SdArray *a);

@@ -17,7 +17,9 @@ typedef enum SdDtype {
   SD_NDTYPES
 } SdDtype;
 
-size_t sd_dtype_size(SdDtype d);
+static inline size_t sd_dtype_size(SdDtype d) { /* in bytes */
+  return d < SD_I32 ? 1 : d == SD_I32 || d == SD_F32 ? 4 : 8;
+}
 const char *sd_dtype_name(SdDtype d);
 
 /* The dtype called name, or -1. */

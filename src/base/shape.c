@@ -9,19 +9,6 @@ SdShape sd_shape_make(int ndim, const int64_t *dims) {
   return s;
 }
 
-int64_t sd_shape_numel(const SdShape *s) {
-  int64_t n = 1;
-  for (int i = 0; i < s->ndim; i++) n *= s->dims[i];
-  return n;
-}
-
-int sd_shape_equal(const SdShape *a, const SdShape *b) {
-  if (a->ndim != b->ndim) return 0;
-  for (int i = 0; i < a->ndim; i++)
-    if (a->dims[i] != b->dims[i]) return 0;
-  return 1;
-}
-
 SdStatus sd_shape_check(const SdShape *s, const char *what, SdError *err) {
   int64_t n = 1, product = 1;
   for (int i = 0; i < s->ndim; i++) {

@@ -17,14 +17,25 @@ typedef struct SdShape {
   int64_t dims[SD_MAX_DIMS];
 } SdShape;
 
-/* Room for any shape as text, as in "[128, 784]". */
+/* Room for any shape as text, as in "{128, 784}". */
 typedef struct SdShapeText {
   char text[SD_MAX_DIMS * 21 + 3];
 } SdShapeText;
 
 SdShape sd_shape_make(int ndim, const int64_t *dims);
-int64_t sd_shape_numel(const SdShape *s);
-int sd_shape_equal(const SdShape *a, const SdShape *b);
+
+static inline int64_t sd_shape_numel(const SdShape *s) {
+  int64_t n = 1;
+  for (int i = 0; i < s->ndim; i++) n *= s->dims[i];
+  return n;
+}
+
+static inline int sd_shape_equal(const SdShape *a, const SdShape *b) {
+  if (a->ndim != b->ndim) return 0;
+  for (int i = 0; i < a->ndim; i++)
+    if (a->dims[i] != b->dims[i]) return 0;
+  return 1;
+}
 
 /* Fails when an extent is negative or the elements are too many; what
 ** names the operation in the message. */

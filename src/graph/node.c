@@ -168,11 +168,6 @@ SdNode *sd_node_data(SdBuilder *b, SdDtype d, const SdShape *shape,
 
 /* ---- letting go -------------------------------------------------------- */
 
-SdNode *sd_node_retain(SdNode *n) {
-  n->refs++;
-  return n;
-}
-
 static void trace_release(SdTrace *t) {
   if (!t || --t->refs) return;
   trace_release(t->outer);
@@ -256,11 +251,6 @@ SdStatus sd_node_set_value(SdNode *n, SdArray *value, SdError *err) {
   n->value = copy;
   if (!t) detach(n);
   return SD_OK;
-}
-
-SdNode *sd_node_resolve(SdNode *n) {
-  while (n->op->kind == SD_KIND_ALIAS && !n->value && n->nin) n = n->in[0];
-  return n;
 }
 
 int sd_node_is_heavy(const SdNode *n) {

@@ -85,7 +85,10 @@ void sd_node_put(SdNode *n, const SdArray *value); /* taken over */
 SdNode *sd_node_data(SdBuilder *b, SdDtype d, const SdShape *shape,
                      const void *data);
 
-SdNode *sd_node_retain(SdNode *n);
+static inline SdNode *sd_node_retain(SdNode *n) {
+  n->refs++;
+  return n;
+}
 void sd_node_release(SdNode *n); /* n may be NULL */
 
 /* Hands an evaluated node its value (nout arrays, taken over) and drops
@@ -93,7 +96,10 @@ void sd_node_release(SdNode *n); /* n may be NULL */
 SdStatus sd_node_set_value(SdNode *n, SdArray *value, SdError *err);
 
 /* Follows tracers and other aliases to the node that is computed. */
-SdNode *sd_node_resolve(SdNode *n);
+static inline SdNode *sd_node_resolve(SdNode *n) {
+  while (n->op->kind == SD_KIND_ALIAS && !n->value && n->nin) n = n->in[0];
+  return n;
+}
 
 /* Pending graphs beyond these limits should be evaluated. */
 int sd_node_is_heavy(const SdNode *n);

@@ -38,7 +38,10 @@ static SdDtype promote(const SdOp *op, SdNode *const *in, int nin) {
 /* ---- making nodes ------------------------------------------------------- */
 
 SdNode *sd_constant(SdBuilder *b, SdDtype d, double value) {
-  SdAttr attr = {.f = value};
+  SdAttr attr;
+  attr.f = value;
+  attr.data = NULL;
+  attr.count = 0;
   SdNode *n = sd_node_make(b, &sd_op_constant, 0, NULL, &attr);
   if (n) {
     n->dtype = (unsigned char)d;
@@ -70,7 +73,9 @@ SdNode *sd_cast(SdBuilder *b, SdNode *x, SdDtype d) {
 static SdNode *unexpanded(SdNode *const *in, int nin, int i,
                           const SdShape *shape) {
   SdNode *x = in[i];
-  if (x->value || x->nin != 1 || strcmp(x->op->name, "expand")) return x;
+  if (x->value || x->op->kind != SD_KIND_VIEW || x->nin != 1 ||
+      strcmp(x->op->name, "expand"))
+    return x;
   for (int j = 0; j < nin; j++)
     if (j != i && sd_shape_equal(&in[j]->shape, shape)) return x->in[0];
   return x;
