@@ -550,11 +550,15 @@ static void run_in(Run *r, int threads, void *memory,
 
 void sd_program_run_whole(const SdProgram *p, const SdArray *const *inputs,
                           SdArray *const *outputs, double written,
-                          void *scratch) {
+                          int threads, void *scratch) {
   Run r;
-  int threads = prepare(&r, p, inputs, outputs, written);
+  int wanted = prepare(&r, p, inputs, outputs, written);
   r.whole = 1;
-  run_in(&r, threads, scratch, outputs);
+  run_in(&r, wanted < threads ? wanted : threads, scratch, outputs);
+}
+
+int sd_program_is_large(const SdProgram *p) {
+  return (double)p->numel * (p->cost + 1) >= parallel_work;
 }
 
 SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,

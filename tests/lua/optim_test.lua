@@ -268,6 +268,37 @@ end, one)
 tap.is(loss:item(), 1.0, "the loss is the one before the step")
 tap.is(extra[1]:item(), 3.0, "then come further results")
 
+-- ---- many small parameters --------------------------------------------------
+
+do -- their updates run side by side
+  local function train(threads, how)
+    sd.threads(threads)
+    local p = {}
+    local g = sd.generator(3)
+    for i = 1, 50 do
+      p[i] = sd.randn({ 3 + i % 7, 11 }, { dtype = "f64", generator = g })
+    end
+    p[51] = sd.randn({ 300, 400 }, { dtype = "f64", generator = g })
+    local opt = optim.adam { lr = 0.01, amsgrad = true }
+    local function loss(q)
+      local sum = 0
+      for i, x in ipairs(q) do sum = sum + (x:sin() * i):sum() end
+      return sum
+    end
+    local step = how == "compile" and opt:compile(loss) or
+                 function(q) return opt:step(loss, q) end
+    for _ = 1, 6 do p = step(p) end
+    sd.threads(1)
+    return p
+  end
+  for _, how in ipairs { "step", "compile" } do
+    local one, two = train(1, how), train(2, how)
+    local same = true
+    for i, x in ipairs(one) do same = same and x:eq(two[i]):all():item() end
+    tap.ok(same, how .. ": the same bits on one thread and on two")
+  end
+end
+
 -- ---- mistakes ----------------------------------------------------------------------------
 
 local function bad(f, pattern, name)
