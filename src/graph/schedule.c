@@ -154,11 +154,14 @@ static int combine(Item *a, const Item *b) {
   return 1;
 }
 
-/* Makes one unit of those of i and j, when limits allow. */
-static void merge(Schedule *s, int i, int j) {
+/* Makes one unit of those of i and j; 0 when limits forbid it. */
+static int merge(Schedule *s, int i, int j) {
   i = sd_schedule_unit(s, i);
   j = sd_schedule_unit(s, j);
-  if (i != j && combine(&s->items[i], &s->items[j])) s->items[j].unit = i;
+  if (i == j) return 1;
+  if (!combine(&s->items[i], &s->items[j])) return 0;
+  s->items[j].unit = i;
+  return 1;
 }
 
 /* Whether the value of x can be read from a register of i's program. */
@@ -242,6 +245,7 @@ static int producers(Schedule *s, int i, int *units) {
 static int join_producers(Schedule *s, int i) {
   int units[3];
   int n = producers(s, i, units);
+  if (n < 2) return n == 0 || merge(s, units[0], i);
   Item together = s->items[i];
   for (int m = 0; m < n; m++)
     if (!combine(&together, &s->items[units[m]])) return 0;
