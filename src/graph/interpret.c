@@ -550,15 +550,11 @@ static void run_in(Run *r, int threads, void *memory,
 
 void sd_program_run_whole(const SdProgram *p, const SdArray *const *inputs,
                           SdArray *const *outputs, double written,
-                          int threads, void *scratch) {
+                          void *scratch) {
   Run r;
-  int wanted = prepare(&r, p, inputs, outputs, written);
+  int threads = prepare(&r, p, inputs, outputs, written);
   r.whole = 1;
-  run_in(&r, wanted < threads ? wanted : threads, scratch, outputs);
-}
-
-int sd_program_is_large(const SdProgram *p) {
-  return (double)p->numel * (p->cost + 1) >= parallel_work;
+  run_in(&r, threads, scratch, outputs);
 }
 
 SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,

@@ -2,15 +2,11 @@
 
 #include "base/interrupt.h"
 #include "base/memory.h"
-#include "base/thread.h"
 #include "graph/schedule.h"
 
 #include <string.h>
 
 SdPlanStats sd_plan_stats;
-
-/* Programs of a tail from which a second thread pays. */
-enum { MANY_STEPS = 32 };
 
 typedef struct Step {
   SdProgram *program; /* NULL: the kernel or view of node */
@@ -19,7 +15,6 @@ typedef struct Step {
   int outputs, noutputs; /* items written */
   int dying, ndying;     /* items whose memory ends here */
   int late;              /* belongs to the tail */
-  int feeds;             /* in the tail: another of the tail reads from it */
 } Step;
 
 struct SdPlan {
@@ -31,7 +26,6 @@ struct SdPlan {
   int *first;    /* item: its first array in arrays */
   int *last;     /* item: the last step that reads it, or -1 */
   char *keep;    /* item: its node wants the value (eval only) */
-  char *shared;  /* item: several steps of the tail read it */
   int narrays;
   SdArray *arrays;
   const SdArray **at; /* item: where its value is during a run */
@@ -196,20 +190,6 @@ static SdStatus build_steps(SdPlan *p, SdError *err) {
   return s;
 }
 
-/* Steps of the tail that feed no other may run at the same time. */
-static void find_shared(SdPlan *p) {
-  for (int s = p->tail; s < p->nsteps; s++)
-    for (int k = 0; k < p->steps[s].ninputs; k++) {
-      int item = p->refs[p->steps[s].inputs + k];
-      p->shared[item] = (char)(p->keep[item] ? 1 : 0);
-      p->keep[item] = 1;
-    }
-  for (int s = p->tail; s < p->nsteps; s++)
-    for (int k = 0; k < p->steps[s].noutputs; k++)
-      p->steps[s].feeds |= p->keep[p->refs[p->steps[s].outputs + k]];
-  memset(p->keep, 0, (size_t)p->sched.count);
-}
-
 /*
 ** The tail of a plan with donated inputs: programs that only programs of the
 ** tail read.  They come last, so that what they need can be set aside before
@@ -238,7 +218,6 @@ static SdStatus split_tail(SdPlan *p, SdError *err) {
   sd_memory_free(sorted, bytes);
   memset(p->keep, 0, (size_t)p->sched.count);
   p->tail = body;
-  find_shared(p);
   return SD_OK;
 }
 
@@ -283,14 +262,11 @@ static SdStatus allocate_tables(SdPlan *p, SdError *err) {
   p->first = sd_memory_alloc(n * sizeof *p->first, err);
   p->last = sd_memory_alloc(n * sizeof *p->last, err);
   p->keep = sd_memory_alloc(n, err);
-  p->shared = sd_memory_alloc(n, err);
   p->at = sd_memory_alloc(n * sizeof *p->at, err);
   p->roots = sd_memory_alloc((size_t)p->nroots * sizeof *p->roots, err);
-  if (!p->steps || !p->first || !p->last || !p->keep || !p->at || !p->roots ||
-      !p->shared)
+  if (!p->steps || !p->first || !p->last || !p->keep || !p->at || !p->roots)
     return err->code;
   memset(p->keep, 0, n);
-  memset(p->shared, 0, n);
   return SD_OK;
 }
 
@@ -355,7 +331,6 @@ void sd_plan_free(SdPlan *p) {
   sd_memory_free(p->first, n * sizeof *p->first);
   sd_memory_free(p->last, n * sizeof *p->last);
   sd_memory_free(p->keep, n);
-  sd_memory_free(p->shared, n);
   sd_memory_free(p->at, n * sizeof *p->at);
   sd_memory_free(p->arrays, (size_t)p->narrays * sizeof *p->arrays);
   sd_memory_free(p->roots, (size_t)p->nroots * sizeof *p->roots);
@@ -381,7 +356,6 @@ static int is_spent(const SdPlan *p, const Step *st, int item) {
   const Item *x = &p->sched.items[item];
   int number = (int)(st - p->steps);
   if (x->root || p->keep[item] || p->last[item] != number) return 0;
-  if (number >= p->tail && p->shared[item]) return 0;
   return !x->leaf || (number >= p->tail && item < p->ninputs &&
                       item >= p->ninputs - p->ndonated);
 }
@@ -485,76 +459,31 @@ static double written_by(const SdPlan *p, const Step *st) {
   return bytes;
 }
 
-/* Where a tail runs. */
-typedef struct Tail {
-  SdPlan *plan;
-  double written; /* bytes */
-  char *scratch;  /* room for each thread */
-  size_t room;
-} Tail;
-
-static int stands_alone(const Step *st) {
-  return !st->feeds && !sd_program_is_large(st->program);
-}
-
-static void run_late(const Tail *t, int i, int threads, int thread) {
-  Operands o;
-  const Step *st = &t->plan->steps[i];
-  find_operands(t->plan, st, &o);
-  sd_program_run_whole(st->program, o.in, o.out, t->written, threads,
-                       t->scratch + (size_t)thread * t->room);
-}
-
-#ifdef _OPENMP
-#include <omp.h>
-/* The many small updates of a network side by side. */
-static void run_alone(const Tail *t, int threads) {
-  SdPlan *p = t->plan;
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-  for (int i = p->tail; i < p->nsteps; i++)
-    if (stands_alone(&p->steps[i])) run_late(t, i, 1, omp_get_thread_num());
-}
-#endif
-
-/* How many threads the small independent programs are worth. */
-static int threads_alone(const SdPlan *p) {
-  int count = 0, most = sd_thread_count();
-  for (int i = p->tail; i < p->nsteps; i++)
-    count += stands_alone(&p->steps[i]);
-#ifndef _OPENMP
-  most = 1;
-#endif
-  return count >= MANY_STEPS ? most : 1;
-}
-
 /* All memory the tail needs is there before its first step. */
 static SdStatus run_tail(SdPlan *p, SdError *err) {
   Operands o;
-  Tail t = {.plan = p};
-  int threads = threads_alone(p);
+  double written = 0;
+  size_t most = 0;
   SdStatus s = sd_interrupt_check(err);
   for (int i = p->tail; i < p->nsteps && s == SD_OK; i++) {
     s = allocate_outputs(p, &p->steps[i], err);
-    if (s == SD_OK) t.written += written_by(p, &p->steps[i]);
+    if (s == SD_OK) written += written_by(p, &p->steps[i]);
   }
   for (int i = p->tail; i < p->nsteps && s == SD_OK; i++) {
     find_operands(p, &p->steps[i], &o);
     size_t bytes =
-        sd_program_scratch(p->steps[i].program, o.in, o.out, t.written);
-    if (bytes > t.room) t.room = bytes;
+        sd_program_scratch(p->steps[i].program, o.in, o.out, written);
+    if (bytes > most) most = bytes;
   }
-  t.room = (t.room + 63) & ~(size_t)63;
-  if (s == SD_OK)
-    t.scratch = sd_memory_alloc(t.room * (size_t)threads, err);
-  if (!t.scratch) return err->code;
-  for (int i = p->tail; i < p->nsteps; i++)
-    if (threads == 1 || !stands_alone(&p->steps[i]))
-      run_late(&t, i, sd_thread_count(), 0);
-#ifdef _OPENMP
-  if (threads > 1) run_alone(&t, threads);
-#endif
-  for (int i = p->tail; i < p->nsteps; i++) release_dying(p, &p->steps[i]);
-  sd_memory_free(t.scratch, t.room * (size_t)threads);
+  void *scratch = s == SD_OK ? sd_memory_alloc(most, err) : NULL;
+  if (!scratch) return err->code;
+  for (int i = p->tail; i < p->nsteps; i++) {
+    find_operands(p, &p->steps[i], &o);
+    sd_program_run_whole(p->steps[i].program, o.in, o.out, written,
+                         scratch);
+    release_dying(p, &p->steps[i]);
+  }
+  sd_memory_free(scratch, most);
   return SD_OK;
 }
 

@@ -61,17 +61,13 @@ int sd_program_may_share(const SdProgram *p, int input, int output);
 SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,
                         SdArray *const *outputs, SdError *err);
 
-/* The same where nothing may fail any more, on at most so many threads:
-** scratch has as many bytes as sd_program_scratch says, and an interrupt
-** waits.  written: the bytes of all that is written before somebody reads
-** it. */
+/* The same where nothing may fail any more: scratch has as many bytes as
+** sd_program_scratch says, and an interrupt waits.  written: the bytes of
+** all that is written before somebody reads it. */
 size_t sd_program_scratch(const SdProgram *p, const SdArray *const *inputs,
                           SdArray *const *outputs, double written);
 void sd_program_run_whole(const SdProgram *p, const SdArray *const *inputs,
                           SdArray *const *outputs, double written,
-                          int threads, void *scratch);
-
-/* Whether a run is worth more than one thread. */
-int sd_program_is_large(const SdProgram *p);
+                          void *scratch);
 
 #endif
