@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { BATCH_BYTES = 64 * 1024 * 1024 }; /* of products taken at once */
+
 static const void *probe(const SdOperator *op, const void *probes,
                          int64_t i) {
   return sd_vector_at(op->dtype, probes, i * op->n);
@@ -21,11 +23,23 @@ static SdStatus check(const SdOperator *op, int64_t count, int64_t least,
   return sd_operator_check(op, "trace", err);
 }
 
-static SdStatus product(const SdOperator *op, const void *v, void *out,
-                        SdTraceEstimate *t, SdError *err) {
-  t->products++;
-  return sd_operator_apply(op, v, out, err);
+/* The products of rows first .. first + count - 1 of v. */
+static SdStatus products(const SdOperator *op, const void *v, int64_t first,
+                         int64_t count, void *out, SdTraceEstimate *t,
+                         SdError *err) {
+  t->products += count;
+  return sd_operator_apply_rows(op, count, probe(op, v, first), out, err);
 }
+
+/* How many products are taken at once: as their memory allows. */
+static int64_t batch_size(const SdOperator *op, int64_t count) {
+  int64_t bytes = op->n * (int64_t)sd_dtype_size(op->dtype);
+  int64_t batch = op->matmat ? BATCH_BYTES / bytes : 1;
+  batch = batch < 1 ? 1 : batch;
+  return batch < count ? batch : count;
+}
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The mean of the samples plus base, and its standard error. */
 static void summarise(SdTraceEstimate *t, double base, int64_t count,
@@ -40,24 +54,34 @@ static void summarise(SdTraceEstimate *t, double base, int64_t count,
 
 /* ---- Hutchinson --------------------------------------------------------- */
 
+static SdStatus hutchinson(const SdOperator *op, int64_t count,
+                           const void *probes, int64_t batch, void *w,
+                           double *samples, SdTraceEstimate *t,
+                           SdError *err) {
+  for (int64_t at = 0; at < count; at += batch) {
+    int64_t now = least(batch, count - at);
+    if (products(op, probes, at, now, w, t, err) != SD_OK) return err->code;
+    for (int64_t i = 0; i < now; i++)
+      samples[at + i] = sd_vector_dot(op->dtype, op->n,
+                                      probe(op, probes, at + i),
+                                      probe(op, w, i));
+  }
+  summarise(t, 0, count, samples);
+  return SD_OK;
+}
+
 SdStatus sd_trace_hutchinson(const SdOperator *op, int64_t count,
                              const void *probes, SdTraceEstimate *out,
                              SdError *err) {
   *out = (SdTraceEstimate){0};
   if (check(op, count, 1, err) != SD_OK) return err->code;
+  int64_t batch = batch_size(op, count);
   size_t sums = (size_t)count * sizeof(double);
-  size_t bytes = sums + (size_t)op->n * sd_dtype_size(op->dtype);
+  size_t bytes = sums + (size_t)(batch * op->n) * sd_dtype_size(op->dtype);
   double *samples = sd_memory_alloc(bytes, err);
   if (!samples) return err->code;
-  void *w = samples + count;
-  SdStatus status = SD_OK;
-  for (int64_t i = 0; i < count && status == SD_OK; i++) {
-    const void *v = probe(op, probes, i);
-    status = product(op, v, w, out, err);
-    if (status == SD_OK)
-      samples[i] = sd_vector_dot(op->dtype, op->n, v, w);
-  }
-  if (status == SD_OK) summarise(out, 0, count, samples);
+  SdStatus status = hutchinson(op, count, probes, batch, samples + count,
+                               samples, out, err);
   sd_memory_free(samples, bytes);
   return status;
 }
@@ -70,20 +94,26 @@ typedef struct Sketch {
   const SdOperator *op;
   const void *probes;
   SdTraceEstimate *t;
-  SdBasis q;         /* count + 2 rows, the last two for work */
-  int64_t count, rank;
+  SdBasis q;         /* count + 1 rows */
+  void *work;        /* 2 batch rows */
+  int64_t count, rank, batch;
   double *r;         /* count x count: column i holds A omega_i in q */
   double *small;     /* further matrices and vectors */
   size_t bytes;
 } Sketch;
 
+static size_t work_bytes(const Sketch *s) {
+  return (size_t)(2 * s->batch * s->op->n) * sd_dtype_size(s->op->dtype);
+}
+
 static void sketch_free(Sketch *s) {
   sd_memory_free(s->r, s->bytes);
+  sd_memory_free(s->work, work_bytes(s));
   sd_basis_free(&s->q);
 }
 
-static void *work_row(const Sketch *s, int i) {
-  return sd_basis_row(&s->q, s->count + i);
+static void *work_row(const Sketch *s, int64_t i) {
+  return sd_vector_at(s->op->dtype, s->work, i * s->op->n);
 }
 
 static SdStatus sketch_new(Sketch *s, size_t small, SdError *err) {
@@ -93,17 +123,20 @@ static SdStatus sketch_new(Sketch *s, size_t small, SdError *err) {
   if (!s->r) return err->code;
   s->small = s->r + c * c;
   memset(s->r, 0, s->bytes);
-  return sd_basis_new(&s->q, s->op->dtype, s->op->n, s->count + 2, err);
+  s->batch = batch_size(s->op, s->count);
+  s->work = sd_memory_alloc(work_bytes(s), err);
+  if (!s->work) return err->code;
+  return sd_basis_new(&s->q, s->op->dtype, s->op->n, s->count + 1, err);
 }
 
-/* Adds the product with probe i; a product that lies in q but for rounding
-** adds no row.  h: count doubles. */
-static SdStatus sketch_add(Sketch *s, int64_t i, double *h, SdError *err) {
+/* Adds y, the product with probe i; one that lies in q but for rounding adds
+** no row.  h: count doubles. */
+static SdStatus sketch_add(Sketch *s, int64_t i, const void *y, double *h,
+                           SdError *err) {
   SdDtype d = s->op->dtype;
   int64_t n = s->op->n;
   void *w = sd_basis_row(&s->q, s->rank);
-  if (product(s->op, probe(s->op, s->probes, i), w, s->t, err) != SD_OK)
-    return err->code;
+  memcpy(w, y, (size_t)n * sd_dtype_size(d));
   double norm = sd_vector_norm(d, n, w);
   if (!isfinite(norm))
     return sd_error_set(err, SD_ENUMERIC,
@@ -119,8 +152,14 @@ static SdStatus sketch_add(Sketch *s, int64_t i, double *h, SdError *err) {
 }
 
 static SdStatus sketch_build(Sketch *s, double *h, SdError *err) {
-  for (int64_t i = 0; i < s->count; i++)
-    if (sketch_add(s, i, h, err) != SD_OK) return err->code;
+  for (int64_t at = 0; at < s->count; at += s->batch) {
+    int64_t now = least(s->batch, s->count - at);
+    if (products(s->op, s->probes, at, now, s->work, s->t, err) != SD_OK)
+      return err->code;
+    for (int64_t i = 0; i < now; i++)
+      if (sketch_add(s, at + i, work_row(s, i), h, err) != SD_OK)
+        return err->code;
+  }
   return SD_OK;
 }
 
@@ -128,28 +167,43 @@ static SdStatus sketch_build(Sketch *s, double *h, SdError *err) {
 
 /* tr(Q^T A Q) */
 static SdStatus exact_part(Sketch *s, double *sum, SdError *err) {
-  for (int64_t j = 0; j < s->rank; j++) {
-    void *q = sd_basis_row(&s->q, j), *w = work_row(s, 0);
-    if (product(s->op, q, w, s->t, err) != SD_OK) return err->code;
-    *sum += sd_vector_dot(s->op->dtype, s->op->n, q, w);
+  const SdOperator *op = s->op;
+  for (int64_t at = 0; at < s->rank; at += s->batch) {
+    int64_t now = least(s->batch, s->rank - at);
+    if (products(op, s->q.rows, at, now, s->work, s->t, err) != SD_OK)
+      return err->code;
+    for (int64_t i = 0; i < now; i++)
+      *sum += sd_vector_dot(op->dtype, op->n, sd_basis_row(&s->q, at + i),
+                            work_row(s, i));
   }
   return SD_OK;
 }
 
-static SdStatus hutchpp(Sketch *s, int64_t tests, SdError *err) {
+/* Probes first .. first + count - 1 without their parts in the range. */
+static SdStatus test_rest(Sketch *s, int64_t first, int64_t count,
+                          double *samples, SdError *err) {
   const SdOperator *op = s->op;
+  memcpy(s->work, probe(op, s->probes, first),
+         (size_t)(count * op->n) * sd_dtype_size(op->dtype));
+  for (int64_t i = 0; i < count; i++)
+    sd_basis_orthogonalize(&s->q, s->rank, work_row(s, i), NULL);
+  if (products(op, s->work, 0, count, work_row(s, s->batch), s->t, err))
+    return err->code;
+  for (int64_t i = 0; i < count; i++)
+    samples[i] = sd_vector_dot(op->dtype, op->n, work_row(s, i),
+                               work_row(s, s->batch + i));
+  return SD_OK;
+}
+
+static SdStatus hutchpp(Sketch *s, int64_t tests, SdError *err) {
   double *samples = s->small, *h = s->small + tests, trace = 0;
   if (sketch_build(s, h, err) != SD_OK ||
       exact_part(s, &trace, err) != SD_OK)
     return err->code;
-  for (int64_t i = 0; i < tests; i++) {
-    void *g = work_row(s, 0), *w = work_row(s, 1);
-    memcpy(g, probe(op, s->probes, s->count + i),
-           (size_t)op->n * sd_dtype_size(op->dtype));
-    sd_basis_orthogonalize(&s->q, s->rank, g, NULL);
-    if (product(op, g, w, s->t, err) != SD_OK) return err->code;
-    samples[i] = sd_vector_dot(op->dtype, op->n, g, w);
-  }
+  for (int64_t at = 0; at < tests; at += s->batch)
+    if (test_rest(s, s->count + at, least(s->batch, tests - at), samples + at,
+                  err) != SD_OK)
+      return err->code;
   summarise(s->t, trace, tests, samples);
   return SD_OK;
 }
@@ -179,11 +233,12 @@ typedef struct XTrace {
 static SdStatus xtrace_products(XTrace *x, SdError *err) {
   Sketch *k = x->k;
   int64_t c = k->count;
-  for (int64_t j = 0; j < k->rank; j++) {
-    void *z = work_row(k, 0);
-    if (product(k->op, sd_basis_row(&k->q, j), z, k->t, err) != SD_OK)
+  for (int64_t at = 0; at < k->rank; at += k->batch) {
+    int64_t now = least(k->batch, k->rank - at);
+    if (products(k->op, k->q.rows, at, now, k->work, k->t, err) != SD_OK)
       return err->code;
-    sd_basis_dots(&k->q, k->rank, z, x->h + j * c);
+    for (int64_t j = 0; j < now; j++)
+      sd_basis_dots(&k->q, k->rank, work_row(k, j), x->h + (at + j) * c);
   }
   for (int64_t i = 0; i < c; i++) {
     sd_basis_dots(&k->q, k->rank, probe(k->op, k->probes, i), x->g);

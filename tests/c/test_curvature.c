@@ -58,7 +58,7 @@ static SdStatus matvec(void *context, const void *v, void *out,
 }
 
 static SdOperator operator(Matrix *a) {
-  return (SdOperator){a->n, a->dtype, matvec, a};
+  return (SdOperator){a->n, a->dtype, matvec, a, NULL};
 }
 
 static Matrix new_diagonal(int64_t n, SdDtype d) {
