@@ -14,6 +14,8 @@ local curvature = {
   ggn = models.ggn,
   fisher = models.fisher,
   empirical_fisher = models.empirical_fisher,
+  jacobian = require "saddle.curvature.jacobian".jacobian,
+  ntk = require "saddle.curvature.jacobian".ntk,
   sharpness = require "saddle.curvature.sharpness",
 }
 

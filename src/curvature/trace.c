@@ -4,6 +4,7 @@
 #include "curvature/basis.h"
 #include "curvature/lanczos.h"
 
+#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
@@ -222,13 +223,21 @@ SdStatus sd_trace_hutchpp(const SdOperator *op, int64_t count,
 
 /* ---- XTrace ------------------------------------------------------------- */
 
-/* In the names of the paper: with Y = A Omega = Q R, h = Q^T A Q (rank x
-** rank), w = Q^T Omega (rank x count), and s_i the unit vector for which
-** Q (1 - s_i s_i^T) Q^T projects on the range of all products but the i-th. */
+/* In the names of the paper: with Y = A Omega = Q R, h = Q^T A Q, w = Q^T
+** Omega, and s_i (column i of s) the unit vector for which Q (1 - s_i s_i^T)
+** Q^T projects on the range of all products but the i-th.  All matrices are
+** count x count, of which rank rows are used. */
 typedef struct XTrace {
   Sketch *k;
-  double *h, *w, *si, *g, *samples;
+  double *h, *w, *s;
+  double *hs, *hw;               /* h s, h w */
+  double *shs, *shw, *sw, *ss, *sr; /* s^T of h s, h w, w, s, r */
+  double *whw, *wr;              /* count: w_i^T h w_i, w_i^T r_i */
+  double *si, *column, *samples; /* count */
+  double trace;                  /* of h */
 } XTrace;
+
+enum { XTRACE_MATRICES = 10, XTRACE_VECTORS = 5 };
 
 static SdStatus xtrace_products(XTrace *x, SdError *err) {
   Sketch *k = x->k;
@@ -241,8 +250,8 @@ static SdStatus xtrace_products(XTrace *x, SdError *err) {
       sd_basis_dots(&k->q, k->rank, work_row(k, j), x->h + (at + j) * c);
   }
   for (int64_t i = 0; i < c; i++) {
-    sd_basis_dots(&k->q, k->rank, probe(k->op, k->probes, i), x->g);
-    for (int64_t j = 0; j < k->rank; j++) x->w[j * c + i] = x->g[j];
+    sd_basis_dots(&k->q, k->rank, probe(k->op, k->probes, i), x->column);
+    for (int64_t j = 0; j < k->rank; j++) x->w[j * c + i] = x->column[j];
   }
   return SD_OK;
 }
@@ -250,7 +259,7 @@ static SdStatus xtrace_products(XTrace *x, SdError *err) {
 /* s_i is column i of R^-T, normalised.  When the products are dependent, all
 ** but one of them still span the range, for probes in general position:
 ** s_i = 0. */
-static void left_out(const XTrace *x, int64_t i) {
+static void left_out(XTrace *x, int64_t i) {
   const Sketch *k = x->k;
   int64_t c = k->count;
   double norm = 0;
@@ -267,42 +276,96 @@ static void left_out(const XTrace *x, int64_t i) {
   }
 }
 
-/* a^T h b */
-static double form(const XTrace *x, const double *a, const double *b) {
-  int64_t c = x->k->count, r = x->k->rank;
-  double sum = 0;
-  for (int64_t i = 0; i < r; i++)
-    for (int64_t j = 0; j < r; j++) sum += a[i] * x->h[i * c + j] * b[j];
-  return sum;
+/* c = op(a) b */
+static void multiply(const XTrace *x, CBLAS_TRANSPOSE op, const double *a,
+                     const double *b, double *c) {
+  int n = (int)x->k->count;
+  cblas_dgemm(CblasRowMajor, op, CblasNoTrans, n, n, n, 1, a, n, b, n, 0, c,
+              n);
 }
 
-/* The estimate that leaves probe i out of the range and tests it there:
-** tr(h) - s^T h s + u^T A u, u = omega - Q g, g = (1 - s s^T) w; Q^T A omega is
-** column i of R. */
-static double xtrace_sample(const XTrace *x, int64_t i) {
-  const Sketch *k = x->k;
-  int64_t c = k->count;
-  double along = 0, trace = 0, test = 0;
-  left_out(x, i);
-  for (int64_t a = 0; a < k->rank; a++) along += x->si[a] * x->w[a * c + i];
-  for (int64_t a = 0; a < k->rank; a++) {
-    x->g[a] = x->w[a * c + i] - along * x->si[a];
-    trace += x->h[a * c + a];
-    /* omega^T A omega - 2 g^T Q^T A omega */
-    test += (x->w[a * c + i] - 2 * x->g[a]) * k->r[a * c + i];
+static void xtrace_prepare(XTrace *x) {
+  int64_t c = x->k->count;
+  for (int64_t i = 0; i < c; i++) {
+    left_out(x, i);
+    for (int64_t a = 0; a < c; a++) x->s[a * c + i] = x->si[a];
+    x->trace += x->h[i * c + i];
   }
-  return trace - form(x, x->si, x->si) + test + form(x, x->g, x->g);
+  multiply(x, CblasNoTrans, x->h, x->s, x->hs);
+  multiply(x, CblasNoTrans, x->h, x->w, x->hw);
+  multiply(x, CblasTrans, x->s, x->hs, x->shs);
+  multiply(x, CblasTrans, x->s, x->hw, x->shw);
+  multiply(x, CblasTrans, x->s, x->w, x->sw);
+  multiply(x, CblasTrans, x->s, x->s, x->ss);
+  multiply(x, CblasTrans, x->s, x->k->r, x->sr);
+  for (int64_t i = 0; i < c; i++) {
+    x->whw[i] = x->wr[i] = 0;
+    for (int64_t a = 0; a < c; a++) {
+      x->whw[i] += x->w[a * c + i] * x->hw[a * c + i];
+      x->wr[i] += x->w[a * c + i] * x->k->r[a * c + i];
+    }
+  }
+}
+
+/* The estimate that leaves probes i and l (or i alone: l = i) out of the range
+** and tests probe i there: tr(h) - tr(E^T h E) + u^T A u, E = (e, f) a basis
+** of s_i and s_l, u = omega - Q g, g = w - E E^T w; Q^T A omega is column i of
+** R. */
+static double xtrace_sample(const XTrace *x, int64_t i, int64_t l) {
+  int64_t c = x->k->count;
+#define AT(m, a, b) x->m[(a) * c + (b)]
+  double rho = AT(ss, i, l), left = sqrt(fmax(0, 1 - rho * rho));
+  /* f = alpha s_l + beta s_i */
+  double alpha = l != i && left > 1e-8 ? 1 / left : 0, beta = -alpha * rho;
+  double ew = AT(sw, i, i), fw = alpha * AT(sw, l, i) + beta * ew;
+  double ehe = AT(shs, i, i), ehf = alpha * AT(shs, i, l) + beta * ehe;
+  double fhf = alpha * alpha * AT(shs, l, l) + beta * beta * ehe +
+               2 * alpha * beta * AT(shs, i, l);
+  double ehw = AT(shw, i, i), fhw = alpha * AT(shw, l, i) + beta * ehw;
+  double er = AT(sr, i, i), fr = alpha * AT(sr, l, i) + beta * er;
+#undef AT
+  double gr = x->wr[i] - ew * er - fw * fr;
+  double ghg = x->whw[i] - 2 * ew * ehw - 2 * fw * fhw + ew * ew * ehe +
+               2 * ew * fw * ehf + fw * fw * fhf;
+  return x->trace - ehe - fhf + x->wr[i] - 2 * gr + ghg;
+}
+
+/* The samples share most of their probes, so that their spread understates
+** the error.  The jackknife does not (Efron and Stein 1981): each probe in
+** turn is left out of the whole estimate. */
+static void xtrace_summarise(XTrace *x) {
+  int64_t c = x->k->count;
+  for (int64_t i = 0; i < c; i++) x->samples[i] = xtrace_sample(x, i, i);
+  summarise(x->k->t, 0, c, x->samples);
+  if (c < 2) return;
+  double mean = 0, square = 0, n = (double)c;
+  for (int64_t l = 0; l < c; l++) {
+    double without = 0;
+    for (int64_t i = 0; i < c; i++)
+      if (i != l) without += xtrace_sample(x, i, l) / (n - 1);
+    x->samples[l] = without;
+    mean += without / n;
+  }
+  for (int64_t l = 0; l < c; l++)
+    square += (x->samples[l] - mean) * (x->samples[l] - mean);
+  x->k->t->error = sqrt(square * (n - 1) / n);
 }
 
 static SdStatus xtrace(Sketch *k, SdError *err) {
   size_t c = (size_t)k->count;
-  double *h = k->small, *w = h + c * c, *si = w + c * c;
-  XTrace x = {k, h, w, si, si + c, si + 2 * c};
-  if (sketch_build(k, x.g, err) != SD_OK ||
+  XTrace x = {.k = k};
+  double **matrices[XTRACE_MATRICES] = {&x.h,   &x.w,   &x.s,  &x.hs, &x.hw,
+                                        &x.shs, &x.shw, &x.sw, &x.ss, &x.sr};
+  double **vectors[XTRACE_VECTORS] = {&x.whw, &x.wr, &x.si, &x.column,
+                                      &x.samples};
+  double *at = k->small;
+  for (int i = 0; i < XTRACE_MATRICES; i++, at += c * c) *matrices[i] = at;
+  for (int i = 0; i < XTRACE_VECTORS; i++, at += c) *vectors[i] = at;
+  if (sketch_build(k, x.column, err) != SD_OK ||
       xtrace_products(&x, err) != SD_OK)
     return err->code;
-  for (int64_t i = 0; i < k->count; i++) x.samples[i] = xtrace_sample(&x, i);
-  summarise(k->t, 0, k->count, x.samples);
+  xtrace_prepare(&x);
+  xtrace_summarise(&x);
   return SD_OK;
 }
 
@@ -313,7 +376,8 @@ SdStatus sd_trace_xtrace(const SdOperator *op, int64_t count,
   if (check(op, count, 1, err) != SD_OK) return err->code;
   Sketch k = {.op = op, .probes = probes, .t = out, .count = count};
   size_t c = (size_t)count;
-  SdStatus status = sketch_new(&k, 2 * c * c + 3 * c, err);
+  SdStatus status = sketch_new(
+      &k, XTRACE_MATRICES * c * c + XTRACE_VECTORS * c, err);
   if (status == SD_OK) status = xtrace(&k, err);
   sketch_free(&k);
   return status;

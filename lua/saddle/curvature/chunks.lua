@@ -56,7 +56,7 @@ function chunks.make(data, o)
   for from = 1, n, size do
     local count, args = math.min(size, n - from + 1), {}
     for k, t in ipairs(list) do
-      args[k] = sd.eval(t:narrow(1, from, count):contiguous())
+      args[k] = sd.eval(t:narrow(1, from, count))
     end
     self[#self + 1] = { args = args, count = count, from = from,
                         weight = how == "mean" and count / n or 1 }

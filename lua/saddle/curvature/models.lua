@@ -292,7 +292,7 @@ function models.empirical_fisher(model, loss, params, x, y, o)
     local count = z.ndim > 1 and z:size(1) or 1
     local r = sd.grad(function(u) return (loss(u, b)) end)(z)
     local m = outer(r, dz)
-    return how == "mean" and m * count or m / count
+    return how == "mean" and m * count or m
   end)
 end
 

@@ -211,7 +211,7 @@ function operator:logdet(o)
     return sd.log(w + damping)
   end
   if method == "dense" then
-    return log(sd.linalg.eigvalsh(self:symmetric())):sum():item(), 0, 0
+    return log((sd.linalg.eigh(self:symmetric()))):sum():item(), 0, 0
   end
   return self:spectral_sum(log, { steps = o.steps, probes = o.probes,
                                   seed = o.seed })
