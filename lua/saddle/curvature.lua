@@ -16,6 +16,11 @@ local curvature = {
   empirical_fisher = models.empirical_fisher,
   jacobian = require "saddle.curvature.jacobian".jacobian,
   ntk = require "saddle.curvature.jacobian".ntk,
+  overlap = require "saddle.curvature.subspace".overlap,
+  classes = require "saddle.curvature.classes",
+  taylor = require "saddle.curvature.taylor",
+  noise = require "saddle.curvature.noise",
+  kinks = require "saddle.curvature.kinks",
   sharpness = require "saddle.curvature.sharpness",
 }
 

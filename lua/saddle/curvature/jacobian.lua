@@ -91,7 +91,7 @@ function jacobian:svd(o)
            reason = e.reason, iterations = e.iterations }
 end
 
--- ---- of functions -----------------------------------------------------------------
+-- ---- of functions -----------------------------------------------------------
 
 -- The Jacobian of f (vector -> tensor) at the vector x, dtype d.
 local function of(f, x, extra)
@@ -172,7 +172,7 @@ local function jacobian_of(model, params, x)
   return in_parameters(model, params, x, "jacobian")
 end
 
--- ---- the neural tangent kernel --------------------------------------------------
+-- ---- the neural tangent kernel ----------------------------------------------
 
 -- J J' of a model that treats examples alone: each one's own Jacobian, {N, C,
 -- p}, in chunks of parameters' worth of memory; the products are sums over

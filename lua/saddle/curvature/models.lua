@@ -11,7 +11,7 @@ local pack, unpack = table.pack, table.unpack
 
 local models = {}
 
--- ---- the parameters that are differentiated -------------------------------------
+-- ---- the parameters that are differentiated ---------------------------------
 
 -- The chosen leaves of params (all without a choice): flat, split (vector ->
 -- list), full (list -> tree), unravel (vector -> tree, zeros elsewhere), parts.
@@ -50,7 +50,7 @@ end
 
 local function ravel(list) return (sd.tree.ravel(list)) end
 
--- ---- products over the data ------------------------------------------------------
+-- ---- products over the data -------------------------------------------------
 
 -- Elements that one vector's tangents may take: the parameters and what is
 -- computed from the data, for which the data stand.
@@ -106,7 +106,7 @@ local function build(name, params, args, make, chosen)
     end }
 end
 
--- ---- the Hessian -----------------------------------------------------------------
+-- ---- the Hessian ------------------------------------------------------------
 
 --- The Hessian of f(params, ...) at params. Where f has kinks (relu, abs) it
 --- is that of the pieces, as derivatives are.
@@ -122,7 +122,7 @@ function models.hessian(f, params, ...)
   end)
 end
 
--- ---- J' M J ------------------------------------------------------------------------
+-- ---- J' M J -----------------------------------------------------------------
 
 local function outputs(z, what)
   if not sd.is_tensor(z) then
@@ -160,7 +160,7 @@ function models.ggn(model, loss, params, x, y)
   end)
 end
 
--- ---- Fisher ------------------------------------------------------------------------
+-- ---- Fisher -----------------------------------------------------------------
 
 -- Examples in z: all dims but the classes'.
 local function examples(z, how)

@@ -22,7 +22,7 @@ operator.is = is_operator
 --- An operator of these fields, unchecked.
 function operator.new(o) return setmetatable(o, operator) end
 
--- ---- products of many vectors ------------------------------------------------
+-- ---- products of many vectors -----------------------------------------------
 
 -- Elements that the tangents of one chunk of vectors may take.
 local budget = 2 ^ 23
@@ -59,7 +59,7 @@ local function row_products(self, V)
   return (self.rows or one_by_one(self.product))(V)
 end
 
--- ---- operators of one's own ----------------------------------------------------
+-- ---- operators of one's own -------------------------------------------------
 
 local function checked_result(f, what)
   return function(v)
@@ -146,7 +146,7 @@ function operator:checked()
   return self
 end
 
--- ---- algebra -------------------------------------------------------------------
+-- ---- algebra ----------------------------------------------------------------
 
 local function check_pair(a, b, what)
   if not is_operator(a) or not is_operator(b) then
@@ -225,7 +225,7 @@ function operator:__tostring()
   return ("%s on %d elements (%s)"):format(self.name, self.n, self.dtype)
 end
 
--- ---- vectors and trees -----------------------------------------------------------
+-- ---- vectors and trees ------------------------------------------------------
 
 --- v, a vector of n or a tree in the form of the parameters, as a vector;
 --- and whether it was one.
@@ -254,7 +254,7 @@ function operator:columns(V, what)
   return V:to(self.dtype):transpose(1, 2)
 end
 
--- ---- parts of an operator ---------------------------------------------------------
+-- ---- parts of an operator ---------------------------------------------------
 
 -- The leaves whose paths match one of the patterns.
 local function matching(self, patterns)
@@ -282,7 +282,8 @@ local function cut(self, chosen)
   local parts, n = {}, 0
   for k, i in ipairs(chosen) do
     local part = self.parts[i]
-    parts[k] = { path = part.path, from = n + 1, count = part.count }
+    parts[k] = { path = part.path, from = n + 1, count = part.count,
+                 shape = part.shape }
     n = n + part.count
   end
   local function embed(V, dim)
@@ -364,7 +365,7 @@ function operator:preconditioned(d)
     rows = rows and function(V) return root * rows(root * V) end }
 end
 
--- ---- products ------------------------------------------------------------------
+-- ---- products ---------------------------------------------------------------
 
 --- A v, for a vector or a tree in the form of the parameters.
 function operator:matvec(v)

@@ -114,7 +114,7 @@ function operator:lanczos(o)
   return l
 end
 
--- ---- densities ---------------------------------------------------------------
+-- ---- densities --------------------------------------------------------------
 
 local density = {}
 density.__index = module.fields("a density", density)
@@ -217,7 +217,7 @@ function operator:logdet(o)
                                   seed = o.seed })
 end
 
--- ---- inertia -------------------------------------------------------------------
+-- ---- inertia ----------------------------------------------------------------
 
 --- The dense matrix in f64, its rounding's asymmetry taken out.
 function operator:symmetric()
@@ -300,7 +300,7 @@ function operator:inertia(o)
   return lanczos_inertia(self, zero, o)
 end
 
--- ---- linear systems --------------------------------------------------------------
+-- ---- linear systems ---------------------------------------------------------
 
 --- The solution of (A + damping I) x = b: { x, residual |b - (A + damping I)
 --- x|, iterations, converged, reason, curvature, direction }. CG stops at
