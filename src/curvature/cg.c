@@ -13,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { VECTORS = 5 };
+enum { VECTORS = 5, PRECONDITIONED = 7 };
 
 typedef struct Solve {
   const SdOperator *op;
@@ -23,7 +23,8 @@ typedef struct Solve {
   SdSolveResult *out;
   double target;        /* for the residual */
   int ended;            /* out->end is decided */
-  void *work[VECTORS];  /* work[0]: the residual when a cycle begins */
+  void *work[PRECONDITIONED]; /* work[0]: the residual when a cycle begins;
+                                 the last two only with a preconditioner */
 } Solve;
 
 static const char *const end_names[] = {
@@ -67,6 +68,23 @@ static SdStatus product(Solve *s, const void *v, void *w, SdError *err) {
   return SD_OK;
 }
 
+/* z = M v: v itself without a preconditioner. */
+static SdStatus precondition(Solve *s, void *v, void **z, SdError *err) {
+  const SdOperator *m = s->o.precondition;
+  if (m) return sd_operator_apply(m, v, *z, err);
+  *z = v;
+  return SD_OK;
+}
+
+/* v^T M v */
+static SdStatus check_positive(const Solve *s, double vz, SdError *err) {
+  if (vz >= 0) return SD_OK;
+  return sd_error_set(err, SD_ENUMERIC,
+                      "solve: the preconditioner is not positive definite: "
+                      "v^T M v = %g after %lld products", vz,
+                      (long long)s->out->iterations);
+}
+
 static void finish(Solve *s, SdSolveEnd end) {
   s->ended = 1;
   s->out->end = end;
@@ -102,18 +120,23 @@ static int is_convex(Solve *s, void *p, const void *w, double pw) {
 }
 
 static SdStatus cg_cycle(Solve *s, SdError *err) {
-  void *r = s->work[0], *p = s->work[1], *w = s->work[2];
+  void *r = s->work[0], *p = s->work[1], *w = s->work[2], *z = s->work[5];
   double rr = dot(s, r, r);
-  copy(s, r, p);
+  if (precondition(s, r, &z, err) != SD_OK) return err->code;
+  double rz = dot(s, r, z);
+  copy(s, z, p);
   while (!is_spent(s) && sqrt(rr) > s->target) {
-    if (product(s, p, w, err) != SD_OK) return err->code;
-    double pw = dot(s, p, w), old = rr;
+    if (check_positive(s, rz, err) != SD_OK || product(s, p, w, err) != SD_OK)
+      return err->code;
+    double pw = dot(s, p, w), old = rz;
     if (!isfinite(pw)) return not_finite(s, err);
     if (!is_convex(s, p, w, pw)) return SD_OK;
-    axpy(s, rr / pw, p, s->x);
-    axpy(s, -rr / pw, w, r);
+    axpy(s, rz / pw, p, s->x);
+    axpy(s, -rz / pw, w, r);
+    if (precondition(s, r, &z, err) != SD_OK) return err->code;
     rr = dot(s, r, r);
-    sd_vector_combine(s->op->dtype, s->op->n, 1, r, rr / old, p, p);
+    rz = z == r ? rr : dot(s, r, z);
+    sd_vector_combine(s->op->dtype, s->op->n, 1, z, rz / old, p, p);
   }
   return SD_OK;
 }
@@ -131,15 +154,20 @@ typedef struct Minres {
   double least, phibar_then;        /* the least |A r| / (|A| |r|) so far */
 } Minres;
 
-/* y = A v - beta v_old - alfa v */
+/* y = A z - beta v_old - alfa v, z being M v; z_next = M y, whose product
+** with y is the square of the next beta. */
 static SdStatus minres_lanczos(Solve *s, Minres *m, const void *old,
-                               const void *v, void *y, SdError *err) {
-  if (product(s, v, y, err) != SD_OK) return err->code;
+                               const void *v, const void *z, void *y,
+                               void **z_next, SdError *err) {
+  if (product(s, z, y, err) != SD_OK) return err->code;
   axpy(s, -m->beta, old, y);
-  m->alfa = dot(s, v, y);
+  m->alfa = dot(s, z, y);
   axpy(s, -m->alfa, v, y);
   m->oldb = m->beta;
-  m->beta = norm(s, y);
+  if (precondition(s, y, z_next, err) != SD_OK) return err->code;
+  double yz = dot(s, y, *z_next);
+  if (check_positive(s, yz, err) != SD_OK) return err->code;
+  m->beta = sqrt(yz);
   m->anorm2 += m->alfa * m->alfa + m->oldb * m->oldb + m->beta * m->beta;
   return isfinite(m->anorm2) ? SD_OK : not_finite(s, err);
 }
@@ -192,23 +220,43 @@ static void minres_update(const Solve *s, const Minres *m, const void *v,
   swap(w1, w2);
 }
 
+/* The first residual v and z = M v become unit vectors of each other; what
+** counts as converged is taken into that norm. */
+static SdStatus minres_start(Solve *s, Minres *m, void *v, void **z,
+                             double *target, SdError *err) {
+  if (precondition(s, v, z, err) != SD_OK) return err->code;
+  double vz = dot(s, v, *z);
+  if (check_positive(s, vz, err) != SD_OK) return err->code;
+  m->phibar = sqrt(vz);
+  *target = s->target * m->phibar / s->out->residual;
+  scale(s, 1 / m->phibar, v);
+  if (*z != v) scale(s, 1 / m->phibar, *z);
+  return SD_OK;
+}
+
 static SdStatus minres_cycle(Solve *s, SdError *err) {
   void *v = s->work[0], *old = s->work[1], *y = s->work[2];
   void *w1 = s->work[3], *w2 = s->work[4];
-  Minres m = {.cs = -1, .phibar = s->out->residual, .least = INFINITY};
-  scale(s, 1 / m.phibar, v);
+  void *z = s->work[5], *z_next = s->work[6];
+  int own = s->o.precondition != NULL;
+  Minres m = {.cs = -1, .least = INFINITY};
+  double target = 0;
+  if (minres_start(s, &m, v, &z, &target, err) != SD_OK) return err->code;
   clear(s, old);
   clear(s, w1);
   clear(s, w2);
-  while (!is_spent(s) && m.phibar > s->target) {
-    if (minres_lanczos(s, &m, old, v, y, err) != SD_OK) return err->code;
+  while (!is_spent(s) && m.phibar > target) {
+    if (minres_lanczos(s, &m, old, v, z, y, &z_next, err) != SD_OK)
+      return err->code;
     if (!minres_reflect(s, &m)) {
       finish(s, SD_SOLVE_LEAST_SQUARES);
       return SD_OK;
     }
-    minres_update(s, &m, v, &w1, &w2);
+    minres_update(s, &m, z, &w1, &w2);
     if (m.beta <= sd_lanczos_rounding(s->op->dtype) * sqrt(m.anorm2)) break;
     scale(s, 1 / m.beta, y);
+    if (own) scale(s, 1 / m.beta, z_next);
+    swap(&z, &z_next);
     swap(&old, &v);
     swap(&v, &y);
   }
@@ -263,11 +311,12 @@ static SdStatus solve(Solve *s, SdStatus (*cycle)(Solve *, SdError *),
                       SdError *err) {
   if (configure(s, err) != SD_OK) return err->code;
   size_t size = (size_t)s->op->n * sd_dtype_size(s->op->dtype);
-  char *work = sd_memory_alloc(VECTORS * size, err);
+  int vectors = s->o.precondition ? PRECONDITIONED : VECTORS;
+  char *work = sd_memory_alloc((size_t)vectors * size, err);
   if (!work) return err->code;
-  for (int i = 0; i < VECTORS; i++) s->work[i] = work + (size_t)i * size;
+  for (int i = 0; i < vectors; i++) s->work[i] = work + (size_t)i * size;
   SdStatus status = iterate(s, cycle, err);
-  sd_memory_free(work, VECTORS * size);
+  sd_memory_free(work, (size_t)vectors * size);
   return status;
 }
 

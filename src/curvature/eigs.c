@@ -9,10 +9,10 @@
 
 #include "base/memory.h"
 #include "curvature/lanczos.h"
+#include "curvature/ritz.h"
 #include "kernels/lapack.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct Krylov {
@@ -96,40 +96,6 @@ static SdStatus expand(Krylov *y, SdError *err) {
 
 /* ---- Ritz pairs --------------------------------------------------------- */
 
-typedef struct Ranked {
-  double key;
-  int64_t index;
-} Ranked;
-
-static int descending(const void *a, const void *b) {
-  const Ranked *x = a, *y = b;
-  if (x->key != y->key) return x->key < y->key ? 1 : -1;
-  return x->index < y->index ? -1 : 1;
-}
-
-/* order: indices of the values, best first.  For both ends they alternate,
-** so that the first k are the wanted ones for any k. */
-static SdStatus rank(SdEigsWhich which, int64_t m, const double *values,
-                     int64_t *order, SdError *err) {
-  size_t bytes = (size_t)m * sizeof(Ranked);
-  Ranked *r = sd_memory_alloc(bytes, err);
-  if (!r) return err->code;
-  for (int64_t i = 0; i < m; i++) {
-    double v = values[i];
-    r[i].key = which == SD_EIGS_SMALLEST    ? -v
-               : which == SD_EIGS_MAGNITUDE ? fabs(v)
-                                            : v;
-    r[i].index = i;
-  }
-  qsort(r, (size_t)m, sizeof *r, descending);
-  for (int64_t i = 0; i < m; i++)
-    order[i] = r[which != SD_EIGS_BOTH ? i
-                 : i % 2               ? m - 1 - i / 2
-                                       : i / 2].index;
-  sd_memory_free(r, bytes);
-  return SD_OK;
-}
-
 /* theta, residual, s and order from T.  s is block diagonal: the locked
 ** pairs stay apart from the others. */
 static SdStatus decompose(Krylov *y, SdError *err) {
@@ -155,7 +121,7 @@ static SdStatus decompose(Krylov *y, SdError *err) {
     y->residual[i] = fabs(y->beta * y->s[(m - 1) * c + i]);
     if (fabs(y->theta[i]) > y->norm) y->norm = fabs(y->theta[i]);
   }
-  return rank(y->o.which, m, y->theta, y->order, err);
+  return sd_ritz_rank(y->o.which, m, y->theta, y->order, err);
 }
 
 /* Half of what is asked for, to leave room for what locking and rounding
@@ -171,34 +137,40 @@ static int wanted_converged(const Krylov *y) {
 
 /* ---- restarts ----------------------------------------------------------- */
 
+/* The count Ritz vectors of the list become the first rows. */
+static SdStatus restart_rows(Krylov *y, const int64_t *list, int64_t count,
+                             SdError *err) {
+  int64_t m = y->size, c = y->capacity;
+  size_t bytes = (size_t)(m * count) * sizeof(double);
+  double *s = sd_memory_alloc(bytes, err);
+  if (!s) return err->code;
+  for (int64_t j = 0; j < count; j++)
+    for (int64_t i = 0; i < m; i++)
+      s[i * count + j] = y->s[i * c + list[j]];
+  SdStatus status = sd_basis_rotate(&y->basis, 0, m, count, s, count, err);
+  sd_memory_free(s, bytes);
+  return status;
+}
+
 /* The count Ritz pairs of the list, which begins with all that stay locked,
 ** become the first rows; the next direction moves up behind them. */
 static SdStatus restart(Krylov *y, const int64_t *list, int64_t count,
                         SdError *err) {
   const SdBasis *b = &y->basis;
   int64_t m = y->size, c = y->capacity;
-  size_t bytes = (size_t)(m * count + 2 * count) * sizeof(double);
-  double *s = sd_memory_alloc(bytes, err);
-  if (!s) return err->code;
-  double *theta = s + m * count, *couple = theta + count;
-  for (int64_t j = 0; j < count; j++) {
-    for (int64_t i = 0; i < m; i++)
-      s[i * count + j] = y->s[i * c + list[j]];
-    theta[j] = y->theta[list[j]];
-    couple[j] = y->beta * s[(m - 1) * count + j];
-  }
-  SdStatus status = sd_basis_rotate(b, 0, m, count, s, count, err);
-  if (status == SD_OK && y->size < b->n && count < m)
+  if (restart_rows(y, list, count, err) != SD_OK) return err->code;
+  if (y->size < b->n && count < m)
     memcpy(sd_basis_row(b, count), sd_basis_row(b, m),
            (size_t)b->n * sd_dtype_size(b->dtype));
   memset(y->t, 0, (size_t)(c * c) * sizeof *y->t);
   for (int64_t j = 0; j < count; j++) {
-    *entry(y, j, j) = theta[j];
-    if (count < c) *entry(y, count, j) = *entry(y, j, count) = couple[j];
+    *entry(y, j, j) = y->theta[list[j]];
+    if (count < c)
+      *entry(y, count, j) = *entry(y, j, count) =
+          y->beta * y->s[(m - 1) * c + list[j]];
   }
   y->size = count;
-  sd_memory_free(s, bytes);
-  return status;
+  return SD_OK;
 }
 
 /* The wanted pairs that are not locked. */
@@ -356,95 +328,49 @@ static SdStatus find(Krylov *y, SdError *err) {
 
 /* ---- results ------------------------------------------------------------ */
 
-void sd_eigs_free(SdEigs *e) {
-  size_t doubles = (size_t)e->k * sizeof(double);
-  size_t size = (size_t)(e->k * e->n) * sd_dtype_size(e->dtype);
-  sd_memory_free(e->values, doubles);
-  sd_memory_free(e->residuals, doubles);
-  sd_memory_free(e->vectors, size);
-  *e = (SdEigs){.k = 0};
-}
-
-static SdStatus eigs_new(const Krylov *y, SdEigs *e, SdError *err) {
-  size_t doubles = (size_t)y->k * sizeof(double);
-  size_t size = (size_t)(y->k * y->op->n) * sd_dtype_size(y->op->dtype);
-  *e = (SdEigs){.k = y->k, .n = y->op->n, .dtype = y->op->dtype};
-  if ((e->values = sd_memory_alloc(doubles, err)) &&
-      (e->residuals = sd_memory_alloc(doubles, err)) &&
-      (e->vectors = sd_memory_alloc(size, err)))
-    return SD_OK;
-  return err->code;
-}
-
-/* The Rayleigh quotient of row i and its residual; row k is scratch. */
-static SdStatus measure(Krylov *y, int64_t i, double *value,
-                        double *residual, SdError *err) {
-  SdDtype d = y->op->dtype;
-  int64_t n = y->op->n;
-  void *v = sd_basis_row(&y->basis, i), *w = sd_basis_row(&y->basis, y->k);
-  if (sd_operator_apply(y->op, v, w, err) != SD_OK) return err->code;
-  y->products++;
-  *value = sd_vector_dot(d, n, v, w) / sd_vector_dot(d, n, v, v);
-  sd_vector_axpy(d, n, -*value, v, w);
-  *residual = sd_vector_norm(d, n, w);
-  return SD_OK;
-}
-
-static SdStatus collect(Krylov *y, SdEigs *e, SdError *err) {
-  double *value = y->theta, *residual = y->residual;
-  size_t size = (size_t)y->op->n * sd_dtype_size(y->op->dtype);
-  for (int64_t i = 0; i < y->k; i++)
-    if (measure(y, i, &value[i], &residual[i], err) != SD_OK)
-      return err->code;
-  SdEigsWhich which = y->o.which == SD_EIGS_BOTH ? SD_EIGS_LARGEST
-                                                 : y->o.which;
-  if (rank(which, y->k, value, y->order, err) != SD_OK) return err->code;
+/* After an interrupt: what Ritz pairs there are, best first, become the
+** first rows. */
+static SdStatus salvage(Krylov *y, SdError *err) {
+  SdError late;
+  if (y->size < 1 || y->capacity < 2) return err->code;
+  if (y->k > y->size) y->k = y->size;
+  if (decompose(y, &late) != SD_OK) return err->code;
+  double *kept = y->t; /* T is not needed any more */
   for (int64_t i = 0; i < y->k; i++) {
-    int64_t from = y->order[i];
-    e->values[i] = value[from];
-    e->residuals[i] = residual[from];
-    e->converged += residual[from] <= y->o.tol * y->norm;
-    memcpy((char *)e->vectors + (size_t)i * size,
-           sd_basis_row(&y->basis, from), size);
+    kept[i] = y->residual[y->order[i]];
+    kept[y->k + i] = y->theta[y->order[i]];
   }
-  e->iterations = y->products;
-  e->norm = y->norm;
+  if (restart_rows(y, y->order, y->k, &late) != SD_OK) return err->code;
+  memcpy(y->residual, kept, (size_t)y->k * sizeof *kept);
+  memcpy(y->theta, kept + y->k, (size_t)y->k * sizeof *kept);
   return SD_OK;
 }
 
-static int64_t clamp(int64_t v, int64_t low, int64_t high) {
-  return v > high ? high : v < low ? low : v;
-}
-
-static SdStatus configure(Krylov *y, SdError *err) {
-  SdEigsOptions *o = &y->o;
-  int64_t n = y->op->n;
-  double rounding = sd_lanczos_rounding(y->op->dtype);
-  if (sd_operator_check(y->op, "eigs", err) != SD_OK) return err->code;
-  if (o->k < 1 || o->k > n)
-    return sd_error_set(err, SD_EARGUMENT,
-                        "eigs: k = %lld of %lld eigenvalues",
-                        (long long)o->k, (long long)n);
-  if (o->tol == 0) o->tol = y->op->dtype == SD_F32 ? 1e-5 : 1e-10;
-  if (!(o->tol >= rounding)) o->tol = rounding;
-  if (o->max_iter == 0) o->max_iter = clamp(10 * n, 1000, 10000);
-  if (o->max_iter < o->k) o->max_iter = o->k;
-  if (o->subspace == 0) o->subspace = 2 * o->k + 30;
-  y->k = o->k;
-  y->capacity = clamp(clamp(o->subspace, o->k + 6, n), 1, n);
-  return SD_OK;
+static SdStatus collect(Krylov *y, SdEigsEnd end, SdEigs *out, SdError *err) {
+  SdRitz r = {y->op, &y->basis, &y->o, y->k, y->theta, y->residual, y->norm,
+              y->products, end};
+  return sd_ritz_collect(&r, out, err);
 }
 
 static SdStatus run(Krylov *y, const void *start, SdEigs *out,
                     SdError *err) {
-  if (configure(y, err) != SD_OK || krylov_new(y, err) != SD_OK)
-    return err->code;
+  if (sd_ritz_configure(y->op, &y->o, err) != SD_OK) return err->code;
+  int64_t n = y->op->n, rows = y->o.subspace;
+  if (rows == 0) rows = 2 * y->o.k + 30;
+  if (rows < y->o.k + 6) rows = y->o.k + 6;
+  y->k = y->o.k;
+  y->capacity = rows < n ? rows : n;
+  if (krylov_new(y, err) != SD_OK) return err->code;
   SdStatus status =
       start ? sd_lanczos_start(y->op, start, sd_basis_row(&y->basis, 0), err)
             : refresh(y, err);
   if (status == SD_OK) status = find(y, err);
-  if (status == SD_OK) status = eigs_new(y, out, err);
-  return status == SD_OK ? collect(y, out, err) : status;
+  if (status == SD_EINTERRUPT) {
+    if (salvage(y, err) != SD_OK) return err->code;
+    return collect(y, SD_EIGS_INTERRUPTED, out, err);
+  }
+  if (status != SD_OK) return status;
+  return collect(y, spent(y) ? SD_EIGS_MAX_ITER : SD_EIGS_CONVERGED, out, err);
 }
 
 SdStatus sd_eigs_run(const SdOperator *op, const void *start,
@@ -453,6 +379,5 @@ SdStatus sd_eigs_run(const SdOperator *op, const void *start,
   *out = (SdEigs){.k = 0};
   SdStatus status = run(&y, start, out, err);
   krylov_free(&y);
-  if (status != SD_OK) sd_eigs_free(out);
   return status;
 }

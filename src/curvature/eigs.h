@@ -29,6 +29,14 @@ typedef struct SdEigsOptions {
   uint64_t seed;    /* of the fresh directions */
 } SdEigsOptions;
 
+typedef enum SdEigsEnd {
+  SD_EIGS_CONVERGED,
+  SD_EIGS_MAX_ITER,
+  SD_EIGS_ROUNDING,   /* the search believed to be done, measured residuals
+                         are above tol */
+  SD_EIGS_INTERRUPTED /* values and residuals are those of the search */
+} SdEigsEnd;
+
 typedef struct SdEigs {
   int64_t k, n;
   SdDtype dtype;
@@ -38,6 +46,7 @@ typedef struct SdEigs {
   double norm;       /* a lower bound of the norm of A, close to it */
   int64_t iterations; /* products used, all told */
   int64_t converged;  /* pairs whose residual is within tol */
+  SdEigsEnd end;
 } SdEigs;
 
 /* start: n elements, not zero; NULL for a random one from the seed.  A start
@@ -53,9 +62,34 @@ typedef struct SdEigs {
 ** as into the search.  Worth it for k > 1; well separated values cost some
 ** ten products.
 **
-** A search that ends at max_iter is not an error: see converged. */
+** A search that ends at max_iter is not an error: see end.  Neither is one
+** that is interrupted when it has Ritz pairs: out->k of them come back then,
+** at most k. */
 SdStatus sd_eigs_run(const SdOperator *op, const void *start,
                      const SdEigsOptions *o, SdEigs *out, SdError *err);
 void sd_eigs_free(SdEigs *e);
+
+/* "converged", "max_iter reached", ... */
+const char *sd_eigs_end_name(SdEigsEnd end);
+
+/* The same by block Krylov spaces (Golub and Underwood 1977) with thick
+** restarts and full reorthogonalisation: block products at once, each start
+** of its own, so that eigenvalues of a multiplicity up to block come with
+** their copies and no verification is needed.  start: block rows, or NULL. */
+SdStatus sd_eigs_block(const SdOperator *op, int64_t block, const void *start,
+                       const SdEigsOptions *o, SdEigs *out, SdError *err);
+
+/* LOBPCG (Knyazev 2001) on orthonormal bases (Duersch, Shao, Yang and Gu
+** 2018): k products at once, memory for 6 k vectors.  precondition: close to
+** the inverse of A minus the wanted values, or NULL.  start: k rows, or
+** NULL. */
+SdStatus sd_eigs_lobpcg(const SdOperator *op, const SdOperator *precondition,
+                        const void *start, const SdEigsOptions *o,
+                        SdEigs *out, SdError *err);
+
+/* Power iteration with deflation, for comparison: one vector after the other,
+** by magnitude whatever o->which; max_iter counts for all together. */
+SdStatus sd_eigs_power(const SdOperator *op, const void *start,
+                       const SdEigsOptions *o, SdEigs *out, SdError *err);
 
 #endif

@@ -60,11 +60,10 @@ static double take_out(const Run *r, int64_t j, void *w) {
   return sd_vector_norm(d, n, w);
 }
 
-static SdStatus step(Run *r, int64_t j, SdError *err) {
+/* Takes in w = A v_j, where the next vector goes. */
+static SdStatus absorb(Run *r, int64_t j, SdError *err) {
   SdLanczos *l = r->l;
   void *w = vector(r, j + 1);
-  if (sd_operator_apply(r->op, vector(r, j), w, err) != SD_OK)
-    return err->code;
   double norm = sd_vector_norm(r->op->dtype, r->op->n, w);
   if (!isfinite(norm))
     return sd_error_set(err, SD_ENUMERIC,
@@ -77,6 +76,12 @@ static SdStatus step(Run *r, int64_t j, SdError *err) {
   l->beta[j] = l->steps == r->op->n && r->o->reorthogonalize ? 0 : beta;
   if (beta > 0) sd_vector_scale(r->op->dtype, r->op->n, 1 / beta, w);
   return SD_OK;
+}
+
+static SdStatus step(Run *r, int64_t j, SdError *err) {
+  SdStatus status =
+      sd_operator_apply(r->op, vector(r, j), vector(r, j + 1), err);
+  return status == SD_OK ? absorb(r, j, err) : status;
 }
 
 static SdStatus allocate(Run *r, int64_t steps, SdError *err) {
@@ -120,5 +125,95 @@ SdStatus sd_lanczos_run(const SdOperator *op, const void *start,
   SdStatus status = run(&r, start, steps, err);
   sd_memory_free(r.h, bytes);
   if (status != SD_OK) sd_lanczos_free(out);
+  return status;
+}
+
+/* ---- several side by side ----------------------------------------------- */
+
+typedef struct Rows {
+  const SdOperator *op;
+  int64_t count;
+  Run *runs;
+  void *v, *w;     /* count x n: vectors, products */
+  double *h;       /* what the runs share */
+  int64_t steps;
+  size_t bytes;    /* of v and w together */
+} Rows;
+
+static int is_going(const Run *r, int64_t j) {
+  return j == 0 || (r->l->steps == j && r->l->beta[j - 1] > 0);
+}
+
+/* Step j of all that go on; how many did in *going. */
+static SdStatus step_rows(Rows *s, int64_t j, int64_t *going, SdError *err) {
+  SdDtype d = s->op->dtype;
+  int64_t n = s->op->n, at = 0;
+  size_t row = (size_t)n * sd_dtype_size(d);
+  for (int64_t i = 0; i < s->count; i++)
+    if (is_going(&s->runs[i], j))
+      memcpy(sd_vector_at(d, s->v, at++ * n), vector(&s->runs[i], j), row);
+  *going = at;
+  if (at && sd_operator_apply_rows(s->op, at, s->v, s->w, err) != SD_OK)
+    return err->code;
+  at = 0;
+  for (int64_t i = 0; i < s->count; i++) {
+    Run *r = &s->runs[i];
+    if (!is_going(r, j)) continue;
+    memcpy(vector(r, j + 1), sd_vector_at(d, s->w, at++ * n), row);
+    if (absorb(r, j, err) != SD_OK) return err->code;
+  }
+  return SD_OK;
+}
+
+static SdStatus run_rows(Rows *s, const void *starts, SdError *err) {
+  int64_t going = s->count;
+  for (int64_t i = 0; i < s->count; i++) {
+    const void *start =
+        sd_vector_at(s->op->dtype, starts, i * s->op->n);
+    if (allocate(&s->runs[i], s->steps, err) != SD_OK ||
+        sd_lanczos_start(s->op, start, vector(&s->runs[i], 0), err) != SD_OK)
+      return err->code;
+  }
+  for (int64_t j = 0; j < s->steps && going; j++)
+    if (step_rows(s, j, &going, err) != SD_OK) return err->code;
+  return SD_OK;
+}
+
+static SdStatus new_rows(Rows *s, const SdLanczosOptions *o, SdLanczos *out,
+                         SdError *err) {
+  size_t count = (size_t)s->count, steps = (size_t)s->steps;
+  size_t half = count * (size_t)s->op->n * sd_dtype_size(s->op->dtype);
+  s->bytes = 2 * half;
+  if (!(s->runs = sd_memory_alloc(count * sizeof *s->runs, err)) ||
+      !(s->h = sd_memory_alloc(steps * sizeof *s->h, err)) ||
+      !(s->v = sd_memory_alloc(s->bytes, err)))
+    return err->code;
+  s->w = (char *)s->v + half;
+  for (size_t i = 0; i < count; i++)
+    s->runs[i] = (Run){s->op, o, &out[i], s->h, 0};
+  return SD_OK;
+}
+
+SdStatus sd_lanczos_run_rows(const SdOperator *op, int64_t count,
+                             const void *starts, const SdLanczosOptions *o,
+                             SdLanczos *out, SdError *err) {
+  SdStatus status = sd_operator_check(op, "lanczos", err);
+  memset(out, 0, (size_t)count * sizeof *out);
+  if (status != SD_OK) return status;
+  if (count < 1 || o->steps < 1)
+    return sd_error_set(err, SD_EARGUMENT, "lanczos: %lld starts, %lld steps",
+                        (long long)count, (long long)o->steps);
+  Rows s = {.op = op, .count = count, .steps = o->steps};
+  if (o->reorthogonalize && s.steps > op->n) s.steps = op->n;
+  status = new_rows(&s, o, out, err);
+  if (status == SD_OK) status = run_rows(&s, starts, err);
+  sd_memory_free(s.v, s.bytes);
+  sd_memory_free(s.h, (size_t)s.steps * sizeof *s.h);
+  sd_memory_free(s.runs, (size_t)count * sizeof *s.runs);
+  for (int64_t i = 0; i < count; i++) {
+    if (status != SD_OK) sd_lanczos_free(&out[i]);
+    else if (!o->reorthogonalize && !o->keep_basis)
+      sd_basis_free(&out[i].basis);
+  }
   return status;
 }

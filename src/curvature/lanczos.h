@@ -34,6 +34,12 @@ SdStatus sd_lanczos_run(const SdOperator *op, const void *start,
                         SdError *err);
 void sd_lanczos_free(SdLanczos *l);
 
+/* The recurrences of count start vectors (rows) side by side, their products
+** taken together.  On failure out holds nothing. */
+SdStatus sd_lanczos_run_rows(const SdOperator *op, int64_t count,
+                             const void *starts, const SdLanczosOptions *o,
+                             SdLanczos *out, SdError *err);
+
 /* A beta up to this, relative to the norm of A, is rounding. */
 double sd_lanczos_rounding(SdDtype d);
 

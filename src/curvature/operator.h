@@ -8,15 +8,19 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
-/* matvec writes A v to out (n elements of dtype each, never overlapping).
-** Its failures pass through every caller unchanged. */
+/* matvec writes A v to out (n elements of dtype each, never overlapping);
+** matmat the same for count rows of v, or NULL: they are done one by one.
+** Their failures pass through every caller unchanged. */
 typedef struct SdOperator {
   int64_t n;
   SdDtype dtype; /* SD_F32 or SD_F64 */
   SdStatus (*matvec)(void *context, const void *v, void *out, SdError *err);
   void *context;
+  SdStatus (*matmat)(void *context, int64_t count, const void *v, void *out,
+                     SdError *err);
 } SdOperator;
 
 /* One product; between products is where interrupts are noticed. */
@@ -24,6 +28,23 @@ static inline SdStatus sd_operator_apply(const SdOperator *op, const void *v,
                                          void *out, SdError *err) {
   if (sd_interrupt_check(err) != SD_OK) return err->code;
   return op->matvec(op->context, v, out, err);
+}
+
+/* The products of count rows of v, into as many rows of out. */
+static inline SdStatus sd_operator_apply_rows(const SdOperator *op,
+                                              int64_t count, const void *v,
+                                              void *out, SdError *err) {
+  size_t row = (size_t)op->n * sd_dtype_size(op->dtype);
+  if (op->matmat && count > 1) {
+    if (sd_interrupt_check(err) != SD_OK) return err->code;
+    return op->matmat(op->context, count, v, out, err);
+  }
+  for (int64_t i = 0; i < count; i++) {
+    const char *from = (const char *)v + (size_t)i * row;
+    if (sd_operator_apply(op, from, (char *)out + (size_t)i * row, err))
+      return err->code;
+  }
+  return SD_OK;
 }
 
 /* The contract of the fields; what names the operation in the message. */

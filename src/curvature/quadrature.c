@@ -8,6 +8,9 @@
 #include <math.h>
 #include <string.h>
 
+/* Bytes of the bases of recurrences that run side by side. */
+enum { SIDE_BY_SIDE = 256 * 1024 * 1024 };
+
 SdStatus sd_quadrature_rule(int64_t steps, const double *alpha,
                             const double *beta, double *nodes,
                             double *weights, SdError *err) {
@@ -58,35 +61,70 @@ void sd_density_free(SdDensity *d) {
   sd_memory_free(d->density, points);
   sd_memory_free(d->nodes, nodes);
   sd_memory_free(d->weights, nodes);
+  sd_memory_free(d->coarse_nodes, nodes);
+  sd_memory_free(d->coarse_weights, nodes);
+  sd_memory_free(d->starts, (size_t)(d->probes + 1) * sizeof *d->starts);
   *d = (SdDensity){.points = 0};
 }
 
 static SdStatus density_new(SdDensity *d, int64_t points, int64_t capacity,
-                            SdError *err) {
+                            int64_t probes, SdError *err) {
   size_t grid = (size_t)points * sizeof(double);
   size_t nodes = (size_t)capacity * sizeof(double);
-  *d = (SdDensity){.points = points, .capacity = capacity};
+  size_t starts = (size_t)(probes + 1) * sizeof(int64_t);
+  *d = (SdDensity){.points = points, .capacity = capacity, .probes = probes};
   if ((d->grid = sd_memory_alloc(grid, err)) &&
       (d->density = sd_memory_alloc(grid, err)) &&
       (d->nodes = sd_memory_alloc(nodes, err)) &&
-      (d->weights = sd_memory_alloc(nodes, err)))
+      (d->weights = sd_memory_alloc(nodes, err)) &&
+      (d->coarse_nodes = sd_memory_alloc(nodes, err)) &&
+      (d->coarse_weights = sd_memory_alloc(nodes, err)) &&
+      (d->starts = sd_memory_alloc(starts, err))) {
+    d->starts[0] = 0;
     return SD_OK;
+  }
   return err->code;
 }
 
-/* Appends the rule of one probe. */
-static SdStatus add_probe(const SdOperator *op, const void *probe,
-                          const SdDensityOptions *o, SdDensity *d,
-                          SdError *err) {
+/* Appends the rules of probe i, whose recurrence is l. */
+static SdStatus add_rule(const SdLanczos *l, int64_t i, SdDensity *d,
+                         SdError *err) {
+  int64_t fewer = l->steps - l->steps / 3;
+  if (sd_quadrature_rule(l->steps, l->alpha, l->beta, d->nodes + d->count,
+                         d->weights + d->count, err) != SD_OK ||
+      sd_quadrature_rule(fewer, l->alpha, l->beta,
+                         d->coarse_nodes + d->coarse_count,
+                         d->coarse_weights + d->coarse_count, err) != SD_OK)
+    return err->code;
+  d->count += l->steps;
+  d->coarse_count += fewer;
+  d->starts[i + 1] = d->count;
+  return SD_OK;
+}
+
+/* Appends the rules of probes first .. first + count - 1. */
+static SdStatus add_probes(const SdOperator *op, int64_t first, int64_t count,
+                           const void *probes, const SdDensityOptions *o,
+                           SdDensity *d, SdError *err) {
   SdLanczosOptions lo = {o->steps, o->reorthogonalize, 0};
-  SdLanczos l;
-  if (sd_lanczos_run(op, probe, &lo, &l, err) != SD_OK) return err->code;
-  SdStatus status =
-      sd_quadrature_rule(l.steps, l.alpha, l.beta, d->nodes + d->count,
-                         d->weights + d->count, err);
-  d->count += l.steps;
-  sd_lanczos_free(&l);
+  const void *from = sd_vector_at(op->dtype, probes, first * op->n);
+  size_t bytes = (size_t)count * sizeof(SdLanczos);
+  SdLanczos *l = sd_memory_alloc(bytes, err);
+  if (!l) return err->code;
+  SdStatus status = sd_lanczos_run_rows(op, count, from, &lo, l, err);
+  for (int64_t i = 0; status == SD_OK && i < count; i++)
+    status = add_rule(&l[i], first + i, d, err);
+  for (int64_t i = 0; i < count; i++) sd_lanczos_free(&l[i]);
+  sd_memory_free(l, bytes);
   return status;
+}
+
+/* How many recurrences run side by side: as their bases fit. */
+static int64_t group_size(const SdOperator *op, int64_t steps,
+                          const SdDensityOptions *o) {
+  int64_t rows = o->reorthogonalize ? steps + 1 : 3;
+  int64_t bytes = rows * op->n * (int64_t)sd_dtype_size(op->dtype);
+  return op->matmat && bytes < SIDE_BY_SIDE ? SIDE_BY_SIDE / bytes : 1;
 }
 
 static double default_sigma(double low, double high, int64_t steps) {
@@ -123,14 +161,17 @@ static SdStatus check(const SdDensityOptions *o, int64_t count,
 static SdStatus run(const SdOperator *op, int64_t count, const void *probes,
                     const SdDensityOptions *o, SdDensity *d, SdError *err) {
   int64_t steps = o->reorthogonalize && o->steps > op->n ? op->n : o->steps;
-  if (density_new(d, o->points ? o->points : 1024, count * steps, err))
+  int64_t group = group_size(op, steps, o);
+  if (density_new(d, o->points ? o->points : 1024, count * steps, count, err))
     return err->code;
-  for (int64_t i = 0; i < count; i++)
-    if (add_probe(op, sd_vector_at(op->dtype, probes, i * op->n), o, d,
-                  err) != SD_OK)
+  for (int64_t i = 0; i < count; i += group)
+    if (add_probes(op, i, count - i < group ? count - i : group, probes, o, d,
+                   err) != SD_OK)
       return err->code;
   /* Each probe counts for the same. */
   for (int64_t i = 0; i < d->count; i++) d->weights[i] /= (double)count;
+  for (int64_t i = 0; i < d->coarse_count; i++)
+    d->coarse_weights[i] /= (double)count;
   make_grid(d, o);
   sd_quadrature_smooth(d->count, d->nodes, d->weights, d->sigma, d->points,
                        d->grid, d->density);

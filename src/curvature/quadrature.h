@@ -32,12 +32,18 @@ typedef struct SdDensityOptions {
   int reorthogonalize; /* off: steps x n of memory less, and ghosts */
 } SdDensityOptions;
 
-/* The grid reaches 4 sigma beyond the nodes; the density integrates to 1. */
+/* The grid reaches 4 sigma beyond the nodes; the density integrates to 1.
+** Probe i has the nodes starts[i] .. starts[i + 1] - 1; coarse is the rule of
+** its first two thirds of steps, whose difference from the whole one shows how
+** far quadratures have settled. */
 typedef struct SdDensity {
-  int64_t points, count, capacity;
+  int64_t points, count, capacity, probes;
+  int64_t coarse_count;
   double sigma;
   double *grid, *density;  /* points */
   double *nodes, *weights; /* count: of all probes; weights sum to 1 */
+  double *coarse_nodes, *coarse_weights; /* coarse_count: likewise */
+  int64_t *starts;         /* probes + 1 */
 } SdDensity;
 
 /* probes: count x n, rows of independent entries with mean 0 and variance 1

@@ -4,8 +4,11 @@
 #include "curvature/basis.h"
 #include "curvature/lanczos.h"
 
+#include <cblas.h>
 #include <math.h>
 #include <string.h>
+
+enum { BATCH_BYTES = 64 * 1024 * 1024 }; /* of products taken at once */
 
 static const void *probe(const SdOperator *op, const void *probes,
                          int64_t i) {
@@ -21,11 +24,23 @@ static SdStatus check(const SdOperator *op, int64_t count, int64_t least,
   return sd_operator_check(op, "trace", err);
 }
 
-static SdStatus product(const SdOperator *op, const void *v, void *out,
-                        SdTraceEstimate *t, SdError *err) {
-  t->products++;
-  return sd_operator_apply(op, v, out, err);
+/* The products of rows first .. first + count - 1 of v. */
+static SdStatus products(const SdOperator *op, const void *v, int64_t first,
+                         int64_t count, void *out, SdTraceEstimate *t,
+                         SdError *err) {
+  t->products += count;
+  return sd_operator_apply_rows(op, count, probe(op, v, first), out, err);
 }
+
+/* How many products are taken at once: as their memory allows. */
+static int64_t batch_size(const SdOperator *op, int64_t count) {
+  int64_t bytes = op->n * (int64_t)sd_dtype_size(op->dtype);
+  int64_t batch = op->matmat ? BATCH_BYTES / bytes : 1;
+  batch = batch < 1 ? 1 : batch;
+  return batch < count ? batch : count;
+}
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The mean of the samples plus base, and its standard error. */
 static void summarise(SdTraceEstimate *t, double base, int64_t count,
@@ -40,24 +55,34 @@ static void summarise(SdTraceEstimate *t, double base, int64_t count,
 
 /* ---- Hutchinson --------------------------------------------------------- */
 
+static SdStatus hutchinson(const SdOperator *op, int64_t count,
+                           const void *probes, int64_t batch, void *w,
+                           double *samples, SdTraceEstimate *t,
+                           SdError *err) {
+  for (int64_t at = 0; at < count; at += batch) {
+    int64_t now = least(batch, count - at);
+    if (products(op, probes, at, now, w, t, err) != SD_OK) return err->code;
+    for (int64_t i = 0; i < now; i++)
+      samples[at + i] = sd_vector_dot(op->dtype, op->n,
+                                      probe(op, probes, at + i),
+                                      probe(op, w, i));
+  }
+  summarise(t, 0, count, samples);
+  return SD_OK;
+}
+
 SdStatus sd_trace_hutchinson(const SdOperator *op, int64_t count,
                              const void *probes, SdTraceEstimate *out,
                              SdError *err) {
   *out = (SdTraceEstimate){0};
   if (check(op, count, 1, err) != SD_OK) return err->code;
+  int64_t batch = batch_size(op, count);
   size_t sums = (size_t)count * sizeof(double);
-  size_t bytes = sums + (size_t)op->n * sd_dtype_size(op->dtype);
+  size_t bytes = sums + (size_t)(batch * op->n) * sd_dtype_size(op->dtype);
   double *samples = sd_memory_alloc(bytes, err);
   if (!samples) return err->code;
-  void *w = samples + count;
-  SdStatus status = SD_OK;
-  for (int64_t i = 0; i < count && status == SD_OK; i++) {
-    const void *v = probe(op, probes, i);
-    status = product(op, v, w, out, err);
-    if (status == SD_OK)
-      samples[i] = sd_vector_dot(op->dtype, op->n, v, w);
-  }
-  if (status == SD_OK) summarise(out, 0, count, samples);
+  SdStatus status = hutchinson(op, count, probes, batch, samples + count,
+                               samples, out, err);
   sd_memory_free(samples, bytes);
   return status;
 }
@@ -70,20 +95,26 @@ typedef struct Sketch {
   const SdOperator *op;
   const void *probes;
   SdTraceEstimate *t;
-  SdBasis q;         /* count + 2 rows, the last two for work */
-  int64_t count, rank;
+  SdBasis q;         /* count + 1 rows */
+  void *work;        /* 2 batch rows */
+  int64_t count, rank, batch;
   double *r;         /* count x count: column i holds A omega_i in q */
   double *small;     /* further matrices and vectors */
   size_t bytes;
 } Sketch;
 
+static size_t work_bytes(const Sketch *s) {
+  return (size_t)(2 * s->batch * s->op->n) * sd_dtype_size(s->op->dtype);
+}
+
 static void sketch_free(Sketch *s) {
   sd_memory_free(s->r, s->bytes);
+  sd_memory_free(s->work, work_bytes(s));
   sd_basis_free(&s->q);
 }
 
-static void *work_row(const Sketch *s, int i) {
-  return sd_basis_row(&s->q, s->count + i);
+static void *work_row(const Sketch *s, int64_t i) {
+  return sd_vector_at(s->op->dtype, s->work, i * s->op->n);
 }
 
 static SdStatus sketch_new(Sketch *s, size_t small, SdError *err) {
@@ -93,17 +124,20 @@ static SdStatus sketch_new(Sketch *s, size_t small, SdError *err) {
   if (!s->r) return err->code;
   s->small = s->r + c * c;
   memset(s->r, 0, s->bytes);
-  return sd_basis_new(&s->q, s->op->dtype, s->op->n, s->count + 2, err);
+  s->batch = batch_size(s->op, s->count);
+  s->work = sd_memory_alloc(work_bytes(s), err);
+  if (!s->work) return err->code;
+  return sd_basis_new(&s->q, s->op->dtype, s->op->n, s->count + 1, err);
 }
 
-/* Adds the product with probe i; a product that lies in q but for rounding
-** adds no row.  h: count doubles. */
-static SdStatus sketch_add(Sketch *s, int64_t i, double *h, SdError *err) {
+/* Adds y, the product with probe i; one that lies in q but for rounding adds
+** no row.  h: count doubles. */
+static SdStatus sketch_add(Sketch *s, int64_t i, const void *y, double *h,
+                           SdError *err) {
   SdDtype d = s->op->dtype;
   int64_t n = s->op->n;
   void *w = sd_basis_row(&s->q, s->rank);
-  if (product(s->op, probe(s->op, s->probes, i), w, s->t, err) != SD_OK)
-    return err->code;
+  memcpy(w, y, (size_t)n * sd_dtype_size(d));
   double norm = sd_vector_norm(d, n, w);
   if (!isfinite(norm))
     return sd_error_set(err, SD_ENUMERIC,
@@ -119,8 +153,14 @@ static SdStatus sketch_add(Sketch *s, int64_t i, double *h, SdError *err) {
 }
 
 static SdStatus sketch_build(Sketch *s, double *h, SdError *err) {
-  for (int64_t i = 0; i < s->count; i++)
-    if (sketch_add(s, i, h, err) != SD_OK) return err->code;
+  for (int64_t at = 0; at < s->count; at += s->batch) {
+    int64_t now = least(s->batch, s->count - at);
+    if (products(s->op, s->probes, at, now, s->work, s->t, err) != SD_OK)
+      return err->code;
+    for (int64_t i = 0; i < now; i++)
+      if (sketch_add(s, at + i, work_row(s, i), h, err) != SD_OK)
+        return err->code;
+  }
   return SD_OK;
 }
 
@@ -128,28 +168,43 @@ static SdStatus sketch_build(Sketch *s, double *h, SdError *err) {
 
 /* tr(Q^T A Q) */
 static SdStatus exact_part(Sketch *s, double *sum, SdError *err) {
-  for (int64_t j = 0; j < s->rank; j++) {
-    void *q = sd_basis_row(&s->q, j), *w = work_row(s, 0);
-    if (product(s->op, q, w, s->t, err) != SD_OK) return err->code;
-    *sum += sd_vector_dot(s->op->dtype, s->op->n, q, w);
+  const SdOperator *op = s->op;
+  for (int64_t at = 0; at < s->rank; at += s->batch) {
+    int64_t now = least(s->batch, s->rank - at);
+    if (products(op, s->q.rows, at, now, s->work, s->t, err) != SD_OK)
+      return err->code;
+    for (int64_t i = 0; i < now; i++)
+      *sum += sd_vector_dot(op->dtype, op->n, sd_basis_row(&s->q, at + i),
+                            work_row(s, i));
   }
   return SD_OK;
 }
 
-static SdStatus hutchpp(Sketch *s, int64_t tests, SdError *err) {
+/* Probes first .. first + count - 1 without their parts in the range. */
+static SdStatus test_rest(Sketch *s, int64_t first, int64_t count,
+                          double *samples, SdError *err) {
   const SdOperator *op = s->op;
+  memcpy(s->work, probe(op, s->probes, first),
+         (size_t)(count * op->n) * sd_dtype_size(op->dtype));
+  for (int64_t i = 0; i < count; i++)
+    sd_basis_orthogonalize(&s->q, s->rank, work_row(s, i), NULL);
+  if (products(op, s->work, 0, count, work_row(s, s->batch), s->t, err))
+    return err->code;
+  for (int64_t i = 0; i < count; i++)
+    samples[i] = sd_vector_dot(op->dtype, op->n, work_row(s, i),
+                               work_row(s, s->batch + i));
+  return SD_OK;
+}
+
+static SdStatus hutchpp(Sketch *s, int64_t tests, SdError *err) {
   double *samples = s->small, *h = s->small + tests, trace = 0;
   if (sketch_build(s, h, err) != SD_OK ||
       exact_part(s, &trace, err) != SD_OK)
     return err->code;
-  for (int64_t i = 0; i < tests; i++) {
-    void *g = work_row(s, 0), *w = work_row(s, 1);
-    memcpy(g, probe(op, s->probes, s->count + i),
-           (size_t)op->n * sd_dtype_size(op->dtype));
-    sd_basis_orthogonalize(&s->q, s->rank, g, NULL);
-    if (product(op, g, w, s->t, err) != SD_OK) return err->code;
-    samples[i] = sd_vector_dot(op->dtype, op->n, g, w);
-  }
+  for (int64_t at = 0; at < tests; at += s->batch)
+    if (test_rest(s, s->count + at, least(s->batch, tests - at), samples + at,
+                  err) != SD_OK)
+      return err->code;
   summarise(s->t, trace, tests, samples);
   return SD_OK;
 }
@@ -168,26 +223,35 @@ SdStatus sd_trace_hutchpp(const SdOperator *op, int64_t count,
 
 /* ---- XTrace ------------------------------------------------------------- */
 
-/* In the names of the paper: with Y = A Omega = Q R, h = Q^T A Q (rank x
-** rank), w = Q^T Omega (rank x count), and s_i the unit vector for which
-** Q (1 - s_i s_i^T) Q^T projects on the range of all products but the i-th. */
+/* In the names of the paper: with Y = A Omega = Q R, h = Q^T A Q, w = Q^T
+** Omega, and s_i (column i of s) the unit vector for which Q (1 - s_i s_i^T)
+** Q^T projects on the range of all products but the i-th.  All matrices are
+** count x count, of which rank rows are used. */
 typedef struct XTrace {
   Sketch *k;
-  double *h, *w, *si, *g, *samples;
+  double *h, *w, *s;
+  double *hs, *hw;               /* h s, h w */
+  double *shs, *shw, *sw, *ss, *sr; /* s^T of h s, h w, w, s, r */
+  double *whw, *wr;              /* count: w_i^T h w_i, w_i^T r_i */
+  double *si, *column, *samples; /* count */
+  double trace;                  /* of h */
 } XTrace;
+
+enum { XTRACE_MATRICES = 10, XTRACE_VECTORS = 5 };
 
 static SdStatus xtrace_products(XTrace *x, SdError *err) {
   Sketch *k = x->k;
   int64_t c = k->count;
-  for (int64_t j = 0; j < k->rank; j++) {
-    void *z = work_row(k, 0);
-    if (product(k->op, sd_basis_row(&k->q, j), z, k->t, err) != SD_OK)
+  for (int64_t at = 0; at < k->rank; at += k->batch) {
+    int64_t now = least(k->batch, k->rank - at);
+    if (products(k->op, k->q.rows, at, now, k->work, k->t, err) != SD_OK)
       return err->code;
-    sd_basis_dots(&k->q, k->rank, z, x->h + j * c);
+    for (int64_t j = 0; j < now; j++)
+      sd_basis_dots(&k->q, k->rank, work_row(k, j), x->h + (at + j) * c);
   }
   for (int64_t i = 0; i < c; i++) {
-    sd_basis_dots(&k->q, k->rank, probe(k->op, k->probes, i), x->g);
-    for (int64_t j = 0; j < k->rank; j++) x->w[j * c + i] = x->g[j];
+    sd_basis_dots(&k->q, k->rank, probe(k->op, k->probes, i), x->column);
+    for (int64_t j = 0; j < k->rank; j++) x->w[j * c + i] = x->column[j];
   }
   return SD_OK;
 }
@@ -195,7 +259,7 @@ static SdStatus xtrace_products(XTrace *x, SdError *err) {
 /* s_i is column i of R^-T, normalised.  When the products are dependent, all
 ** but one of them still span the range, for probes in general position:
 ** s_i = 0. */
-static void left_out(const XTrace *x, int64_t i) {
+static void left_out(XTrace *x, int64_t i) {
   const Sketch *k = x->k;
   int64_t c = k->count;
   double norm = 0;
@@ -212,42 +276,96 @@ static void left_out(const XTrace *x, int64_t i) {
   }
 }
 
-/* a^T h b */
-static double form(const XTrace *x, const double *a, const double *b) {
-  int64_t c = x->k->count, r = x->k->rank;
-  double sum = 0;
-  for (int64_t i = 0; i < r; i++)
-    for (int64_t j = 0; j < r; j++) sum += a[i] * x->h[i * c + j] * b[j];
-  return sum;
+/* c = op(a) b */
+static void multiply(const XTrace *x, CBLAS_TRANSPOSE op, const double *a,
+                     const double *b, double *c) {
+  int n = (int)x->k->count;
+  cblas_dgemm(CblasRowMajor, op, CblasNoTrans, n, n, n, 1, a, n, b, n, 0, c,
+              n);
 }
 
-/* The estimate that leaves probe i out of the range and tests it there:
-** tr(h) - s^T h s + u^T A u, u = omega - Q g, g = (1 - s s^T) w; Q^T A omega is
-** column i of R. */
-static double xtrace_sample(const XTrace *x, int64_t i) {
-  const Sketch *k = x->k;
-  int64_t c = k->count;
-  double along = 0, trace = 0, test = 0;
-  left_out(x, i);
-  for (int64_t a = 0; a < k->rank; a++) along += x->si[a] * x->w[a * c + i];
-  for (int64_t a = 0; a < k->rank; a++) {
-    x->g[a] = x->w[a * c + i] - along * x->si[a];
-    trace += x->h[a * c + a];
-    /* omega^T A omega - 2 g^T Q^T A omega */
-    test += (x->w[a * c + i] - 2 * x->g[a]) * k->r[a * c + i];
+static void xtrace_prepare(XTrace *x) {
+  int64_t c = x->k->count;
+  for (int64_t i = 0; i < c; i++) {
+    left_out(x, i);
+    for (int64_t a = 0; a < c; a++) x->s[a * c + i] = x->si[a];
+    x->trace += x->h[i * c + i];
   }
-  return trace - form(x, x->si, x->si) + test + form(x, x->g, x->g);
+  multiply(x, CblasNoTrans, x->h, x->s, x->hs);
+  multiply(x, CblasNoTrans, x->h, x->w, x->hw);
+  multiply(x, CblasTrans, x->s, x->hs, x->shs);
+  multiply(x, CblasTrans, x->s, x->hw, x->shw);
+  multiply(x, CblasTrans, x->s, x->w, x->sw);
+  multiply(x, CblasTrans, x->s, x->s, x->ss);
+  multiply(x, CblasTrans, x->s, x->k->r, x->sr);
+  for (int64_t i = 0; i < c; i++) {
+    x->whw[i] = x->wr[i] = 0;
+    for (int64_t a = 0; a < c; a++) {
+      x->whw[i] += x->w[a * c + i] * x->hw[a * c + i];
+      x->wr[i] += x->w[a * c + i] * x->k->r[a * c + i];
+    }
+  }
+}
+
+/* The estimate that leaves probes i and l (or i alone: l = i) out of the range
+** and tests probe i there: tr(h) - tr(E^T h E) + u^T A u, E = (e, f) a basis
+** of s_i and s_l, u = omega - Q g, g = w - E E^T w; Q^T A omega is column i of
+** R. */
+static double xtrace_sample(const XTrace *x, int64_t i, int64_t l) {
+  int64_t c = x->k->count;
+#define AT(m, a, b) x->m[(a) * c + (b)]
+  double rho = AT(ss, i, l), left = sqrt(fmax(0, 1 - rho * rho));
+  /* f = alpha s_l + beta s_i */
+  double alpha = l != i && left > 1e-8 ? 1 / left : 0, beta = -alpha * rho;
+  double ew = AT(sw, i, i), fw = alpha * AT(sw, l, i) + beta * ew;
+  double ehe = AT(shs, i, i), ehf = alpha * AT(shs, i, l) + beta * ehe;
+  double fhf = alpha * alpha * AT(shs, l, l) + beta * beta * ehe +
+               2 * alpha * beta * AT(shs, i, l);
+  double ehw = AT(shw, i, i), fhw = alpha * AT(shw, l, i) + beta * ehw;
+  double er = AT(sr, i, i), fr = alpha * AT(sr, l, i) + beta * er;
+#undef AT
+  double gr = x->wr[i] - ew * er - fw * fr;
+  double ghg = x->whw[i] - 2 * ew * ehw - 2 * fw * fhw + ew * ew * ehe +
+               2 * ew * fw * ehf + fw * fw * fhf;
+  return x->trace - ehe - fhf + x->wr[i] - 2 * gr + ghg;
+}
+
+/* The samples share most of their probes, so that their spread understates
+** the error.  The jackknife does not (Efron and Stein 1981): each probe in
+** turn is left out of the whole estimate. */
+static void xtrace_summarise(XTrace *x) {
+  int64_t c = x->k->count;
+  for (int64_t i = 0; i < c; i++) x->samples[i] = xtrace_sample(x, i, i);
+  summarise(x->k->t, 0, c, x->samples);
+  if (c < 2) return;
+  double mean = 0, square = 0, n = (double)c;
+  for (int64_t l = 0; l < c; l++) {
+    double without = 0;
+    for (int64_t i = 0; i < c; i++)
+      if (i != l) without += xtrace_sample(x, i, l) / (n - 1);
+    x->samples[l] = without;
+    mean += without / n;
+  }
+  for (int64_t l = 0; l < c; l++)
+    square += (x->samples[l] - mean) * (x->samples[l] - mean);
+  x->k->t->error = sqrt(square * (n - 1) / n);
 }
 
 static SdStatus xtrace(Sketch *k, SdError *err) {
   size_t c = (size_t)k->count;
-  double *h = k->small, *w = h + c * c, *si = w + c * c;
-  XTrace x = {k, h, w, si, si + c, si + 2 * c};
-  if (sketch_build(k, x.g, err) != SD_OK ||
+  XTrace x = {.k = k};
+  double **matrices[XTRACE_MATRICES] = {&x.h,   &x.w,   &x.s,  &x.hs, &x.hw,
+                                        &x.shs, &x.shw, &x.sw, &x.ss, &x.sr};
+  double **vectors[XTRACE_VECTORS] = {&x.whw, &x.wr, &x.si, &x.column,
+                                      &x.samples};
+  double *at = k->small;
+  for (int i = 0; i < XTRACE_MATRICES; i++, at += c * c) *matrices[i] = at;
+  for (int i = 0; i < XTRACE_VECTORS; i++, at += c) *vectors[i] = at;
+  if (sketch_build(k, x.column, err) != SD_OK ||
       xtrace_products(&x, err) != SD_OK)
     return err->code;
-  for (int64_t i = 0; i < k->count; i++) x.samples[i] = xtrace_sample(&x, i);
-  summarise(k->t, 0, k->count, x.samples);
+  xtrace_prepare(&x);
+  xtrace_summarise(&x);
   return SD_OK;
 }
 
@@ -258,7 +376,8 @@ SdStatus sd_trace_xtrace(const SdOperator *op, int64_t count,
   if (check(op, count, 1, err) != SD_OK) return err->code;
   Sketch k = {.op = op, .probes = probes, .t = out, .count = count};
   size_t c = (size_t)count;
-  SdStatus status = sketch_new(&k, 2 * c * c + 3 * c, err);
+  SdStatus status = sketch_new(
+      &k, XTRACE_MATRICES * c * c + XTRACE_VECTORS * c, err);
   if (status == SD_OK) status = xtrace(&k, err);
   sketch_free(&k);
   return status;

@@ -58,7 +58,7 @@ static SdStatus matvec(void *context, const void *v, void *out,
 }
 
 static SdOperator operator(Matrix *a) {
-  return (SdOperator){a->n, a->dtype, matvec, a};
+  return (SdOperator){a->n, a->dtype, matvec, a, NULL};
 }
 
 static Matrix new_diagonal(int64_t n, SdDtype d) {
@@ -367,6 +367,86 @@ static void eigs_starts_and_limits(void) {
   drop(&a);
 }
 
+/* ---- several vectors at once ----------------------------------------------- */
+
+static SdStatus matmat(void *context, int64_t count, const void *v, void *out,
+                       SdError *e) {
+  Matrix *a = context;
+  size_t row = (size_t)a->n * sd_dtype_size(a->dtype);
+  for (int64_t i = 0; i < count; i++) {
+    SdStatus s = matvec(a, (const char *)v + (size_t)i * row,
+                        (char *)out + (size_t)i * row, e);
+    if (s != SD_OK) return s;
+  }
+  return SD_OK;
+}
+
+typedef SdStatus Solver(const SdOperator *, const SdEigsOptions *, SdEigs *);
+
+static SdStatus run_lanczos(const SdOperator *op, const SdEigsOptions *o,
+                            SdEigs *e) {
+  return sd_eigs_run(op, NULL, o, e, &err);
+}
+
+static SdStatus run_block(const SdOperator *op, const SdEigsOptions *o,
+                          SdEigs *e) {
+  return sd_eigs_block(op, 4, NULL, o, e, &err);
+}
+
+static SdStatus run_lobpcg(const SdOperator *op, const SdEigsOptions *o,
+                           SdEigs *e) {
+  return sd_eigs_lobpcg(op, NULL, NULL, o, e, &err);
+}
+
+static SdStatus run_power(const SdOperator *op, const SdEigsOptions *o,
+                          SdEigs *e) {
+  return sd_eigs_power(op, NULL, o, e, &err);
+}
+
+static Solver *const solvers[] = {run_lanczos, run_block, run_lobpcg,
+                                  run_power};
+static const char *const solver_names[] = {"Lanczos", "block", "LOBPCG",
+                                           "power"};
+
+/* Every solver, on spectra with copies; interrupted after each product. */
+static void eigs_of_all_methods(void) {
+  for (int i = 0; i < 4; i++) {
+    Matrix a = linspaced(200, 0, 1, SD_F64);
+    for (int j = 0; j < 3; j++) a.diag[20 * j] = 6;
+    a.diag[7] = 9;
+    SdOperator op = operator(&a);
+    op.matmat = matmat;
+    SdEigsOptions o = {.k = 4, .verify = 1, .max_iter = 2000};
+    SdEigs e;
+    int good = solvers[i](&op, &o, &e) == SD_OK && e.converged == 4 &&
+               e.end == SD_EIGS_CONVERGED;
+    ok(good && fabs(e.values[0] - 9) < 1e-10 && fabs(e.values[3] - 6) < 1e-10,
+       "%s finds 9 and all copies of 6: %d products", solver_names[i],
+       (int)e.iterations);
+    int64_t products = e.iterations, kept = 0, wrong = 0;
+    sd_eigs_free(&e);
+    for (int64_t stop = 1; stop <= products && stop < 200; stop++) {
+      a.products = 0, a.fail_at = stop, a.code = SD_EINTERRUPT;
+      SdStatus status = solvers[i](&op, &o, &e);
+      if (status == SD_EINTERRUPT) continue;
+      kept++;
+      wrong += status != SD_OK || e.end != SD_EIGS_INTERRUPTED || e.k < 1;
+      for (int64_t j = 0; status == SD_OK && j < e.converged; j++)
+        wrong += e.values[0] < 8.999;
+      sd_eigs_free(&e);
+    }
+    ok(kept > 0 && wrong == 0, "%s, interrupted: %d times with results",
+       solver_names[i], (int)kept);
+    a.products = 0, a.fail_at = 5, a.code = SD_EARGUMENT;
+    ok(solvers[i](&op, &o, &e) == SD_EARGUMENT && e.k == 0,
+       "%s: a failing product fails", solver_names[i]);
+    a.fail_at = 0, a.diag[3] = NAN;
+    ok(solvers[i](&op, &o, &e) == SD_ENUMERIC, "%s: %s", solver_names[i],
+       err.message);
+    drop(&a);
+  }
+}
+
 /* ---- quadrature ---------------------------------------------------------- */
 
 static double integral(const SdDensity *d) {
@@ -497,8 +577,9 @@ static void check_trace(Matrix *a, int method, int64_t count,
   ok(fabs(bias) <= 4 * deviation / sqrt(DRAWS) + slack,
      "%s of %s: trace %.4f, bias %.1e, deviation %.1e, %d products",
      trace_names[method], what, want, bias, deviation, (int)products);
-  ok(deviation <= 3 * sqrt(claimed) + slack &&
-     sqrt(claimed) <= 4 * deviation + slack, "claims %.1e", sqrt(claimed));
+  /* The jackknife of XTrace errs on the large side. */
+  ok(deviation <= 1.3 * sqrt(claimed) + slack &&
+     sqrt(claimed) <= 10 * deviation + slack, "claims %.1e", sqrt(claimed));
 }
 
 static void trace_estimates(void) {
@@ -799,6 +880,7 @@ int main(void) {
   eigs_of_random_matrices();
   eigs_of_special_spectra();
   eigs_starts_and_limits();
+  eigs_of_all_methods();
   semicircle();
   quadrature_moments();
   densities_of_points();

@@ -1,0 +1,105 @@
+-- The Gauss-Newton matrix of a classifier by classes (Papyan 2019, 2020).
+
+local fail = require "saddle.fail"
+local models = require "saddle.curvature.models"
+local sd = require "saddle.init"
+
+-- The pull-backs of the cotangents {k, N, C}, as rows {k, p}.
+local function pulled(model, at, x, U)
+  local function run(list) return model(at.full(list), x) end
+  local _, pull = sd.vjp(run, at.sub)
+  local back = sd.jit(sd.vmap(function(u) return models.ravel(pull(u)) end))
+  return back(U)
+end
+
+-- tr(J' M J) for M = sum_i sum_c' w u u', u = e_c' - p_i: the cotangents of
+-- each class c' for all examples would be one product each; per-example norms
+-- come from per-example Jacobians, {C, p} at a time.
+local function traces(model, params, x, y, p)
+  local n, classes = p:size(1), p:size(2)
+  local function norms(a) -- squares of J'(e_c' - p) for each c', of an example
+    local z, pull = sd.vjp(function(q)
+      return model(q, a:unsqueeze(1)):reshape(-1)
+    end, params)
+    local prob = sd.softmax(z, 1)
+    local U = sd.eye(classes, { dtype = z.dtype }) - prob
+    local g = sd.vmap(function(u) return models.ravel(pull(u)) end)(U)
+    return g:square():sum(2)
+  end
+  local each, parts = sd.jit(sd.vmap(norms)), {}
+  local chunk = math.max(1, (2 ^ 22) // (classes * sd.tree.numel(params)))
+  for from = 1, n, chunk do
+    parts[#parts + 1] = sd.eval(each(x:narrow(1, from,
+                                              math.min(chunk, n - from + 1))))
+  end
+  local weighted = (sd.cat(parts, 1) * p) / n
+  local own = sd.one_hot(y, classes):to(p.dtype)
+  return weighted:sum():item(), (weighted * own):sum():item()
+end
+
+-- delta_cc' = sum_i w_icc' g_icc' / w_cc' over the examples of class c, as
+-- rows {C C, p}, and w_cc' {C, C}.
+local function means(model, at, x, y, p)
+  local n, classes = p:size(1), p:size(2)
+  local own = sd.one_hot(y, classes):to(p.dtype)           -- {N, C}
+  local w = own:T():matmul(p) / n                          -- {C, C'}
+  local U = {}
+  local I = sd.eye(classes, { dtype = p.dtype })
+  for c = 1, classes do
+    for k = 1, classes do
+      local weight = (own:narrow(2, c, 1) * p:narrow(2, k, 1)) / n
+      local scale = sd.maximum(w[{ c, k }], 1e-30)
+      U[#U + 1] = weight / scale * (I[k] - p)
+    end
+  end
+  return pulled(model, at, x, sd.stack(U, 1)), w
+end
+
+-- Eigenvalues, descending, of sum_i weight_i d_i d_i' for rows d.
+local function spectrum(D, weight, count)
+  local S = D:to "f64" * weight:to("f64"):sqrt():unsqueeze(2)
+  local w = (sd.linalg.eigh(S:matmul(S:T()))):flip(1)
+  return w:narrow(1, 1, math.min(count, w:numel()))
+end
+
+--- Where the outliers of a classifier's curvature come from: its Gauss-Newton
+--- matrix is a sum over examples i of class c and classes c' of w g g',
+--- g = J_i' (e_c' - p_i), w = p_ic' / N, and splits into the part of c' = c,
+--- that of the class means, that of the cross-class means about them, and what
+--- is left within (Papyan 2020, "Traces of class/cross-class structure pervade
+--- deep learning spectra"). Returns { trace, same, class, cross, within (traces
+--- that sum to it), class_values (eigenvalues of the class part, C of them),
+--- cross_values, class_means {C, p}, cross_means {C C, p}, weights {C, C} }.
+--- The model treats examples alone.
+---@param model function of params, x; gives logits {N, C}
+---@param params any tree
+---@param x any
+---@param y any class labels
+return function(model, params, x, y)
+  local at = models.layout(params, nil, "classes")
+  local z = models.outputs(model(params, x), "classes")
+  if z.ndim ~= 2 or y.ndim ~= 1 or y:size(1) ~= z:size(1) then
+    fail("classes: needs logits {N, C} and labels {N}, not {%s} and {%s}",
+         table.concat(z.shape, ", "), table.concat(y.shape, ", "))
+  end
+  local classes = z:size(2)
+  local p = sd.eval(sd.softmax(z, 2))
+  local trace, same = traces(model, params, x, y, p)
+  local D, w = means(model, at, x, y, p)
+  sd.eval(D, w)
+  local off = w * (1 - sd.eye(classes, { dtype = w.dtype }))
+  local per_class = off:sum(2)                             -- {C}
+  local share = off / sd.maximum(per_class, 1e-30):unsqueeze(2)
+  local cube = D:reshape(classes, classes, -1)
+  local M = (cube * share:unsqueeze(3)):sum(2)             -- {C, p}
+  local rest = (cube - M:unsqueeze(2)):reshape(classes * classes, -1)
+  local flat = off:reshape(-1)
+  local class = (M:square():sum(2) * per_class):sum():item()
+  local cross = (rest:square():sum(2) * flat):sum():item()
+  return {
+    trace = trace, same = same, class = class, cross = cross,
+    within = trace - same - class - cross,
+    class_values = spectrum(M, per_class, classes),
+    cross_values = spectrum(rest, flat, classes * (classes - 1)),
+    class_means = sd.eval(M), cross_means = D, weights = w }
+end

@@ -1,0 +1,66 @@
+-- Traces, diagonals and norms of operators from products with random probes,
+-- each with its standard error.
+
+local core = require "saddle.core"
+local fail = require "saddle.fail"
+local operator = require "saddle.curvature.operator"
+local probes = require "saddle.curvature.probes"
+local sd = require "saddle.init"
+
+local methods = { ["hutchinson"] = 1, ["hutch++"] = 1, ["xtrace"] = 1 }
+
+--- The trace, and the estimate's standard error. Each sample is a probe;
+--- Hutch++ takes one and a half products for each, XTrace two.
+---@param o? table method "hutchinson" | "hutch++" | "xtrace", samples (32),
+---  probes (a matrix of columns), seed
+function operator:trace(o)
+  o = sd.check_options(o, { "method:S", "samples:N", "probes", "seed:I" },
+                       "trace")
+  local method = o.method or "hutchinson"
+  if not methods[method] then
+    fail("trace: method must be hutchinson, hutch++, xtrace, not '%s'", method)
+  end
+  local p = probes(self, o.probes, o.samples or 32, o.seed)
+  local value, error = core.trace_estimate(self:checked(), p, method)
+  return value, error
+end
+
+-- In the form of the parameters, where the operator has one.
+local function shaped(self, v)
+  return self.unravel and self.unravel(v:to(self.dtype)) or v
+end
+
+--- The diagonal and its standard errors, in the form of the parameters. With
+--- method = "exact" from n products, all of them with a unit vector.
+---@param o? table samples (64), probes (a matrix of columns), seed, method
+---  "hutchinson" | "exact"
+function operator:diag(o)
+  o = sd.check_options(o, { "samples:N", "probes", "seed:I", "method:S" },
+                       "diag")
+  if o.method == "exact" then
+    local list, n = {}, self.n
+    local chunk = math.max(16, operator.chunk_size(n))
+    for from = 1, n, chunk do
+      local count = math.min(chunk, n - from + 1)
+      local e = sd.arange(from, from + count - 1):unsqueeze(2)
+        :eq(sd.arange(1, n)):to(self.dtype)
+      local part = (self:matmat(e:transpose(1, 2)):transpose(1, 2) * e):sum(2)
+      list[#list + 1] = sd.eval(part)
+    end
+    local d = sd.cat(list, 1)
+    return shaped(self, d), shaped(self, sd.zeros_like(d))
+  elseif o.method and o.method ~= "hutchinson" then
+    fail("diag: method must be hutchinson or exact, not '%s'", o.method)
+  end
+  local p = probes(self, o.probes, o.samples or 64, o.seed)
+  local value, error = core.diagonal(self, p)
+  return shaped(self, value), shaped(self, error)
+end
+
+--- The Frobenius norm, and the estimate's standard error.
+---@param o? table samples (32), probes (a matrix of columns), seed
+function operator:frobenius(o)
+  o = sd.check_options(o, { "samples:N", "probes", "seed:I" }, "frobenius")
+  local p = probes(self, o.probes, o.samples or 32, o.seed)
+  return core.frobenius(self:checked(), p)
+end

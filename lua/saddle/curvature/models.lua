@@ -1,0 +1,301 @@
+-- The curvature matrices of functions of parameters. What does not depend on
+-- the vector is computed once; over chunks it is computed again for each
+-- product, in the memory of one chunk.
+
+local core = require "saddle.core"
+local chunks = require "saddle.curvature.chunks"
+local fail = require "saddle.fail"
+local operator = require "saddle.curvature.operator"
+local sd = require "saddle.init"
+local pack, unpack = table.pack, table.unpack
+
+local models = {}
+
+-- ---- the parameters that are differentiated ---------------------------------
+
+-- The chosen leaves of params (all without a choice): flat, split (vector ->
+-- list), full (list -> tree), unravel (vector -> tree, zeros elsewhere), parts.
+local function layout(params, chosen, what)
+  local all, paths = core.leaves(params)
+  if #all == 0 then fail("%s: the parameters hold no tensors", what) end
+  sd.eval(params)
+  if not chosen then
+    chosen = {}
+    for i = 1, #all do chosen[i] = i end
+  end
+  local sub, parts, n = {}, {}, 0
+  for k, i in ipairs(chosen) do
+    sub[k] = all[i]
+    parts[k] = { path = paths[i], from = n + 1, count = all[i]:numel(),
+                 shape = all[i].shape }
+    n = n + all[i]:numel()
+  end
+  local flat, split = sd.tree.ravel(sub)
+  if flat.dtype ~= "f32" and flat.dtype ~= "f64" then
+    fail("%s: parameters of %s; f32 or f64 needed", what, flat.dtype)
+  end
+  local function merge(list, rest)
+    local new = {}
+    for i, x in ipairs(all) do new[i] = rest and rest(x) or x end
+    for k, i in ipairs(chosen) do new[i] = list[k] end
+    return core.rebuild(params, new)
+  end
+  return {
+    sub = sub, parts = parts, n = n, dtype = flat.dtype, split = split,
+    full = function(list) return merge(list) end,
+    unravel = function(v)
+      return merge(split(v), #chosen < #all and sd.zeros_like)
+    end }
+end
+
+local function ravel(list) return (sd.tree.ravel(list)) end
+
+-- ---- products over the data -------------------------------------------------
+
+-- Elements that one vector's tangents may take: the parameters and what is
+-- computed from the data, for which the data stand.
+local function elements(n, args)
+  local count = n
+  for i = 1, args.n or #args do
+    for _, x in ipairs((core.leaves(args[i], false))) do
+      count = count + x:numel()
+    end
+  end
+  return count
+end
+
+-- raw (v, ...) -> A v, traceable, as the products of an operator: for the data
+-- in args, or summed over chunks.
+local function products(raw, n, args)
+  if not chunks.is(args[1]) then
+    local function one(v) return raw(v, unpack(args, 1, args.n)) end
+    return core.jit(one), operator.in_chunks(
+      core.jit(sd.vmap(one)), operator.chunk_size(elements(n, args)))
+  end
+  local data = args[1]
+  local function shared(V, ...)
+    local dims = { 1 }
+    for i = 1, select("#", ...) do dims[i + 1] = false end
+    return sd.vmap(raw, dims)(V, ...)
+  end
+  local function total(f)
+    return function(v)
+      local sum
+      for _, c in ipairs(data) do
+        local part = c.weight * f(v, unpack(c.args))
+        sum = sd.eval(sum and sum + part or part)
+      end
+      return sum
+    end
+  end
+  return total(core.jit(raw)), operator.in_chunks(
+    total(core.jit(shared)), operator.chunk_size(elements(n, data[1].args)))
+end
+
+-- The operator on the chosen leaves, make (layout) giving its raw product.
+local function build(name, params, args, make, chosen)
+  local at = layout(params, chosen, name)
+  local product, rows = products(make(at), at.n, args)
+  return operator.new {
+    n = at.n, dtype = at.dtype, name = name, product = product, rows = rows,
+    unravel = at.unravel, parts = at.parts,
+    restrict = function(part)
+      local leaves = {}
+      for k, i in ipairs(part) do leaves[k] = chosen and chosen[i] or i end
+      return build(name, params, args, make, leaves)
+    end }
+end
+
+-- ---- the Hessian ------------------------------------------------------------
+
+--- The Hessian of f(params, ...) at params. Where f has kinks (relu, abs) it
+--- is that of the pieces, as derivatives are.
+---@param f function
+---@param params any tree
+---@param ... any f's further arguments, or a data set in chunks
+function models.hessian(f, params, ...)
+  return build("hessian", params, pack(...), function(at)
+    local function inner(list, ...) return (f(at.full(list), ...)) end
+    return function(v, ...)
+      return ravel(sd.hvp(inner, at.sub, at.split(v), ...))
+    end
+  end)
+end
+
+-- ---- J' M J -----------------------------------------------------------------
+
+local function outputs(z, what)
+  if not sd.is_tensor(z) then
+    fail("%s: the model returned a %s, not a tensor", what, type(z))
+  end
+  return z
+end
+
+-- J' M J, J the Jacobian of model(params, x) and M given by middle(z, dz, ...),
+-- the dots being what follows x in the data.
+local function sandwich(name, model, params, args, middle)
+  return build(name, params, args, function(at)
+    return function(v, x, ...)
+      local function run(list)
+        return outputs(model(at.full(list), x), name)
+      end
+      local z, dz = sd.jvp(run, { at.sub }, { at.split(v) })
+      local _, pull = sd.vjp(run, at.sub)
+      return ravel(pull(middle(z, dz, ...)))
+    end
+  end)
+end
+
+--- The generalized Gauss-Newton matrix J' H J, H being the Hessian of
+--- loss(outputs, y) in the outputs of model(params, x) (Schraudolph 2002):
+--- positive semidefinite for a convex loss.
+---@param model function of params, x
+---@param loss function of outputs, y
+---@param params any tree
+---@param x any with y, or a data set in chunks
+---@param y any
+function models.ggn(model, loss, params, x, y)
+  return sandwich("ggn", model, params, pack(x, y), function(z, dz, b)
+    return sd.hvp(function(u) return (loss(u, b)) end, z, dz)
+  end)
+end
+
+-- ---- Fisher -----------------------------------------------------------------
+
+-- Examples in z: all dims but the classes'.
+local function examples(z, how)
+  if how == "categorical" then return z:numel() / z:size(z.ndim > 1 and 2 or 1)
+  elseif how == "bernoulli" then return z:numel() end
+  return z.ndim > 1 and z:size(1) or 1
+end
+
+local exact = {
+  categorical = function(z, dz)
+    local dim = z.ndim > 1 and 2 or 1
+    local p = sd.softmax(z, dim)
+    return p * (dz - sd.sum(p * dz, dim, { keepdim = true }))
+  end,
+  gaussian = function(_, dz) return dz end,
+  bernoulli = function(z, dz)
+    local p = sd.sigmoid(z)
+    return p * (1 - p) * dz
+  end,
+}
+
+-- Gradients of -log p(y | z) in z for y drawn from the model.
+local draws = {
+  categorical = function(z, g)
+    local dim = z.ndim > 1 and 2 or 1
+    local o = { dtype = z.dtype, generator = g }
+    local noise = -sd.log(-sd.log(sd.rand(z.shape, o) * (1 - 1e-7) + 1e-8))
+    local y = sd.argmax(z + noise, dim)
+    local hot = sd.one_hot(y, z:size(dim)):to(z.dtype)
+    if z.ndim > 2 then hot = hot:movedim(-1, 2) end
+    return sd.softmax(z, dim) - hot
+  end,
+  gaussian = function(z, g)
+    return sd.randn(z.shape, { dtype = z.dtype, generator = g })
+  end,
+  bernoulli = function(z, g)
+    local u = sd.rand(z.shape, { dtype = z.dtype, generator = g })
+    local p = sd.sigmoid(z)
+    return p - u:lt(p):to(z.dtype)
+  end,
+}
+
+-- r r' dz for each unit of independence: the class dim, an output, or all
+-- outputs of an example.
+local function outer(r, dz, how)
+  local s = r * dz
+  if how == "categorical" then
+    s = sd.sum(s, r.ndim > 1 and 2 or 1, { keepdim = true })
+  elseif how ~= "bernoulli" and s.ndim > 1 then
+    local dims = {}
+    for d = 2, s.ndim do dims[#dims + 1] = d end
+    s = sd.sum(s, dims, { keepdim = true })
+  end
+  return r * s
+end
+
+-- The data with the samples' gradients behind them: { x, r1, r2, ... }.
+local function sampled(model, params, args, how, count, seed)
+  local g = sd.generator(seed or 1)
+  local function draw(x)
+    local z = outputs(model(params, x), "fisher")
+    local list = {}
+    for s = 1, count do list[s] = draws[how](z, g) end
+    sd.eval(list)
+    return list
+  end
+  if not chunks.is(args[1]) then
+    return pack(args[1], unpack(draw(args[1])))
+  end
+  local new = setmetatable({ n = args[1].n }, getmetatable(args[1]))
+  for i, c in ipairs(args[1]) do
+    new[i] = { count = c.count, from = c.from, weight = c.weight,
+               args = { c.args[1], unpack(draw(c.args[1])) } }
+  end
+  return pack(new)
+end
+
+--- The Fisher matrix of the distribution whose parameters the model's outputs
+--- are, averaged over examples: exact, or from samples drawn labels per
+--- example, fixed by the seed. categorical: logits along dim 2; bernoulli:
+--- logits, averaged over all outputs; gaussian: means with variance 1.
+---@param model function of params, x
+---@param params any tree
+---@param x any a batch, or a data set in chunks
+---@param o? table likelihood "categorical" | "gaussian" | "bernoulli", samples
+---  (none: exact), seed
+function models.fisher(model, params, x, o)
+  o = sd.check_options(o, { "likelihood:S", "samples:N", "seed:I" }, "fisher")
+  local how, count = o.likelihood or "categorical", o.samples
+  if not exact[how] then
+    fail("fisher: likelihood must be categorical, gaussian, bernoulli, not " ..
+         "'%s'", how)
+  end
+  if not count then
+    return sandwich("fisher", model, params, pack(x), function(z, dz)
+      return exact[how](z, dz) / examples(z, how)
+    end)
+  end
+  local args = sampled(model, params, pack(x), how, count, o.seed)
+  return sandwich("fisher", model, params, args, function(z, dz, ...)
+    local sum
+    for s = 1, count do
+      local part = outer((select(s, ...)), dz, how)
+      sum = sum and sum + part or part
+    end
+    return sum / (count * examples(z, how))
+  end)
+end
+
+--- The empirical Fisher matrix, the mean over examples of g g' with g the
+--- gradient of an example's loss: loss(outputs, y) must be the mean over the
+--- first dim, or, with reduction = "sum", the sum. The model must treat
+--- examples alone.
+---@param model function of params, x
+---@param loss function of outputs, y
+---@param params any tree
+---@param x any with y, or a data set in chunks
+---@param y any
+---@param o? table reduction
+function models.empirical_fisher(model, loss, params, x, y, o)
+  if chunks.is(x) and y ~= nil and o == nil then y, o = nil, y end
+  o = sd.check_options(o, { "reduction:S" }, "empirical_fisher")
+  local how = o.reduction or "mean"
+  if how ~= "mean" and how ~= "sum" then
+    fail("empirical_fisher: reduction must be 'mean' or 'sum', not '%s'", how)
+  end
+  return sandwich("empirical fisher", model, params, pack(x, y),
+                  function(z, dz, b)
+    local count = z.ndim > 1 and z:size(1) or 1
+    local r = sd.grad(function(u) return (loss(u, b)) end)(z)
+    local m = outer(r, dz)
+    return how == "mean" and m * count or m
+  end)
+end
+
+models.layout, models.outputs, models.ravel = layout, outputs, ravel
+models.elements, models.products = elements, products
+return models

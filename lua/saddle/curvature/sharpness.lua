@@ -1,0 +1,21 @@
+-- The largest eigenvalue of the Hessian, step after step.
+
+local models = require "saddle.curvature.models"
+
+-- The last eigenvector for each function.
+local warm = setmetatable({}, { __mode = "k" })
+
+--- The largest eigenvalue of the Hessian of f(params, ...) and its residual
+--- |Hv - lambda v|, the search starting from the last call's eigenvector for
+--- the same f: one to three products inside a training loop.
+---@param f function
+---@param params any tree
+return function(f, params, ...)
+  local H = models.hessian(f, params, ...)
+  local last = warm[f]
+  if last and (last:numel() ~= H.n or last.dtype ~= H.dtype) then last = nil end
+  local e = H:eigs { k = 1, which = "largest", start = last, tol = 1e-3,
+                     verify = false }
+  warm[f] = e.vectors:reshape(-1)
+  return e.values:item(), e.residuals:item()
+end

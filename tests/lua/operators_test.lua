@@ -1,0 +1,254 @@
+-- Curvature operators against dense matrices made another way.
+
+local here = debug.getinfo(1, "S").source:match "^@(.*)[/\\]" or "."
+package.path = here .. "/?.lua;" .. package.path
+local common = require "common"
+local sd, tap = common.sd, common.tap
+local curvature = sd.curvature
+local f64 = { dtype = "f64" }
+local g = sd.generator(2)
+local rand = { dtype = "f64", generator = g }
+
+local function near(got, want, tol, name)
+  local d = common.distance(got, want)
+  tap.ok(d <= tol, ("%s (%.1e)"):format(name, d))
+end
+
+-- ---- a classifier -------------------------------------------------------------
+
+local net = sd.nn.mlp { 3, 5, 4, activation = "tanh" }
+local params = net:init { seed = 1, dtype = "f64" }
+local x, y = sd.randn(30, 3, rand), sd.randint(1, 4, { 30 }, { generator = g })
+local function model(p, a) return (net(p, a)) end
+local function loss(p, a, b) return sd.cross_entropy(model(p, a), b) end
+local flat, unravel = sd.tree.ravel(params)
+local n = flat:numel()
+local J = sd.jacobian(function(v)
+  return model(unravel(v), x):reshape(-1)
+end)(flat)                                                        -- {120, n}
+local z = model(params, x)
+local H = sd.hessian(function(v) return loss(unravel(v), x, y) end)(flat)
+local v = sd.randn(n, rand)
+local V = sd.randn(n, 7, rand)
+
+-- Products of every kind with what the dense matrix gives.
+local function matches(A, want, name)
+  local size = want:size(1)
+  local u, U = v, V
+  if size ~= n then
+    u, U = sd.randn(size, rand), sd.randn(size, 7, rand)
+  end
+  tap.is(A.n, size, name .. ": its size")
+  near(A:dense(), want, 1e-12, name .. ": dense")
+  near(A:matvec(u), want:mv(u), 1e-12, name .. ": matvec")
+  near(A:matmat(U), want:matmul(U), 1e-12, name .. ": matmat")
+end
+
+local B = sd.zeros(120, 120, f64)
+local p = sd.softmax(z, 2)
+for i = 1, 30 do
+  local q = p[i]
+  local block = (sd.diag(q) - sd.outer(q, q)) / 30
+  B[{ { 4 * i - 3, 4 * i }, { 4 * i - 3, 4 * i } }] = block
+end
+local G = J:T():matmul(B):matmul(J)
+local whole = curvature.chunks({ x = x, y = y }, { size = 7 })
+matches(curvature.hessian(loss, params, x, y), H, "Hessian")
+matches(curvature.hessian(loss, params, whole), H,
+        "Hessian over chunks of 7, 7, 7, 7, 2")
+matches(curvature.ggn(model, sd.cross_entropy, params, x, y), G, "GGN")
+matches(curvature.ggn(model, sd.cross_entropy, params, whole), G,
+        "GGN over chunks")
+matches(curvature.fisher(model, params, x), G,
+        "the Fisher matrix of softmax is the GGN of its cross-entropy")
+matches(curvature.fisher(model, params, whole), G, "Fisher over chunks")
+local function summed(q, a, b)
+  return sd.cross_entropy(model(q, a), b, { reduction = "sum" })
+end
+matches(curvature.hessian(summed, params, curvature.chunks({ x, y },
+  { size = 8, reduction = "sum" })), 30 * H, "a sum over chunks")
+
+local per_example = sd.vmap(function(a, b)
+  local grad = sd.grad(function(q)
+    return loss(unravel(q), a:unsqueeze(1), b:unsqueeze(1))
+  end)(flat)
+  return grad
+end)(x, y)
+local E = per_example:T():matmul(per_example) / 30
+matches(curvature.empirical_fisher(model, sd.cross_entropy, params, x, y), E,
+        "empirical Fisher")
+matches(curvature.empirical_fisher(model, sd.cross_entropy, params, whole), E,
+        "empirical Fisher over chunks")
+local function sum_loss(a, b)
+  return sd.cross_entropy(a, b, { reduction = "sum" })
+end
+matches(curvature.empirical_fisher(model, sum_loss, params, x, y,
+                                   { reduction = "sum" }), 30 * E,
+        "empirical Fisher of a sum")
+
+-- Sampled labels: the mean over many draws is the exact one.
+local F1 = curvature.fisher(model, params, x, { samples = 400, seed = 3 })
+local scale = G:norm():item()
+near(F1:dense() / scale, G / scale, 0.02, "400 sampled labels come close")
+near(F1:dense(), F1:dense():T(), 1e-14, "and are symmetric")
+near(curvature.fisher(model, params, x, { samples = 2, seed = 3 }):dense(),
+     curvature.fisher(model, params, x, { samples = 2, seed = 3 }):dense(), 0,
+     "the seed fixes the labels")
+for _, how in ipairs { "gaussian", "bernoulli" } do
+  local F = curvature.fisher(model, params, x, { likelihood = how })
+  local M = sd.eye(120, f64) / 30
+  if how == "bernoulli" then
+    local s = sd.sigmoid(z):reshape(-1)
+    M = sd.diag(s * (1 - s)) / 120
+  end
+  local want = J:T():matmul(M):matmul(J)
+  matches(F, want, how .. " Fisher")
+  local S = curvature.fisher(model, params, x,
+                             { likelihood = how, samples = 400, seed = 5 })
+  local size = want:norm()
+  near(S:dense() / size, want / size, 0.03, how .. " Fisher, sampled")
+end
+
+-- ---- Jacobians --------------------------------------------------------------------
+
+matches(curvature.ntk(model, params, x), J:matmul(J:T()), "NTK")
+local A = curvature.jacobian(model, params, x)
+near(A:dense(), J, 1e-13, "Jacobian: dense")
+near(A:matvec(v), J:mv(v), 1e-13, "Jacobian: J v")
+local u = sd.randn(120, rand)
+near(A:rmatvec(u), J:T():mv(u), 1e-13, "Jacobian: J' u")
+near(A:matvec(unravel(v)), J:mv(v), 1e-13, "Jacobian: J v of a tree")
+local C = curvature.jacobian(model, params, whole)
+near(C:matvec(v), J:mv(v), 1e-13, "Jacobian over chunks: J v")
+near(C:rmatvec(u), J:T():mv(u), 1e-13, "Jacobian over chunks: J' u")
+near(curvature.ntk(model, params, whole):matvec(u), J:matmul(J:T()):mv(u),
+     1e-12, "NTK over chunks")
+local S = sd.sqrt(sd.linalg.eigh(J:T():matmul(J)):flip(1))
+local s = A:svd { k = 4 }
+near(s.values, S[{ { 1, 4 } }], 1e-9, "the largest singular values")
+near(J:matmul(s.right), s.left * s.values, 1e-9, "with their vectors")
+tap.ok(s.residuals:max():item() < 1e-8, "and residuals")
+local wide = curvature.jacobian(function(q) return q:sum():reshape(1) end,
+                                params[1].weight, x)
+near(wide:svd().values, sd.tensor({ math.sqrt(15) }, f64), 1e-12,
+     "of a Jacobian with one row")
+
+-- ---- algebra ----------------------------------------------------------------------
+
+local O = curvature.hessian(loss, params, x, y)
+local P = curvature.ggn(model, sd.cross_entropy, params, x, y)
+local I = sd.eye(n, f64)
+matches(O - P, H - G, "a difference")
+matches(2 * O + P / 4, 2 * H + G / 4, "multiples and a sum")
+matches(-O, -H, "minus")
+matches(O:damped(0.3), H + 0.3 * I, "damping")
+local e = O:eigs { k = 2 }
+local Q = I - e.vectors:matmul(e.vectors:T())
+matches(O:deflated(e), Q:matmul(H):matmul(Q), "deflation")
+near(O:deflated(e):eigs { k = 1 }.values,
+     (sd.linalg.eigh(H))[{ { n - 2, n - 2 } }], 1e-9,
+     "after deflation the third eigenvalue is the first")
+local D = sd.rand(n, rand) + 0.5
+local R = sd.diag(D:rsqrt())
+matches(O:preconditioned(D), R:matmul(H):matmul(R), "preconditioned")
+
+local function rows_of(pattern)
+  local list, at = {}, 0
+  for i, l in ipairs((sd.tree.leaves(params))) do
+    local path = select(2, sd.tree.leaves(params))[i]
+    for j = 1, l:numel() do
+      if path:find(pattern) then list[#list + 1] = at + j end
+    end
+    at = at + l:numel()
+  end
+  return sd.tensor(list, { dtype = "i64" })
+end
+for _, pattern in ipairs { "^1%.", "bias$", "3.weight" } do
+  local idx = rows_of(pattern)
+  local want = H:index_select(1, idx):index_select(2, idx)
+  matches(O:block(pattern), want, "block " .. pattern)
+  matches((O + P):block(pattern), (H + G):index_select(1, idx)
+    :index_select(2, idx), "block of a sum " .. pattern)
+  matches(O:damped(1):block(pattern),
+          want + sd.eye(want:size(1), f64), "block of a damped one")
+end
+matches(O:block { "1.bias", "3.bias" }:block "^3", H:index_select(1,
+  rows_of "3.bias"):index_select(2, rows_of "3.bias"), "a block of a block")
+tap.is(#O:block "bias$".parts, 2, "a block knows its parts")
+near(sd.tree.ravel(O:block("bias$").unravel(sd.ones(9, f64))):sum(),
+     sd.tensor(9, f64), 0, "a block's vector is a tree of parameters")
+
+-- ---- one's own --------------------------------------------------------------------
+
+local M = sd.randn(20, 20, rand)
+M = M + M:T()
+local own = curvature.operator { n = 20, dtype = "f64",
+                                 matvec = function(w) return M:mv(w) end }
+near(own:dense(), M, 1e-13, "an operator of one's own: dense")
+near(own:matmat(M), M:matmul(M), 1e-12, "matmat, one by one")
+local many = 0
+local both = curvature.operator {
+  n = 20, dtype = "f64", matvec = function(w) return M:mv(w) end,
+  matmat = function(W)
+    many = many + 1
+    return M:matmul(W)
+  end }
+near(both:trace { probes = math.sqrt(20) * sd.eye(20, f64) } * sd.ones(1, f64),
+     M:diag():sum():reshape(1), 1e-11, "a trace through matmat")
+tap.ok(many > 0, "and it was used")
+
+-- ---- bad input ---------------------------------------------------------------------
+
+local function bad(f, pattern, name)
+  tap.throws(f, "operators_test.lua:%d+: " .. pattern, name)
+end
+local crooked = sd.randn(20, 20, rand)
+local skew = curvature.operator { n = 20, dtype = "f64", name = "mine",
+  matvec = function(w) return crooked:mv(w) end }
+bad(function() skew:eigs { k = 1 } end, "mine: is not symmetric: u' A w = ",
+    "an operator that is not symmetric")
+bad(function() skew:solve(sd.ones(20, f64)) end, "mine: is not symmetric",
+    "the same in a solver")
+local trusted = curvature.operator { n = 20, dtype = "f64", check = false,
+  matvec = function(w) return crooked:mv(w) end }
+tap.ok(trusted:eigs { k = 1, max_iter = 20 }, "check = false goes on")
+bad(function() return O + 1 end, "operator: %+ takes two operators",
+    "an operator plus a number")
+bad(function() return O * O end, "operator: can be scaled by numbers",
+    "a product of operators")
+bad(function() return O + curvature.identity(3, f64) end,
+    "operator %+: 44 and 3 elements", "operators of two sizes")
+bad(function() return O + curvature.identity(n) end,
+    "operator %+: f64 and f32", "operators of two dtypes")
+bad(function() O:block "nothing" end,
+    "block: no parameter matches 'nothing' %(there are 1.bias, ",
+    "a block of nothing")
+bad(function() own:block "x" end, "block: a operator has no parameters",
+    "a block without parameters")
+bad(function() O:deflated(V) end, "deflated: the columns must be orthonormal",
+    "deflation by any columns")
+bad(function() O:preconditioned(-D) end, "preconditioned: .* positive",
+    "a negative preconditioner")
+bad(function() O:matvec(sd.ones(3, f64)) end, "matvec: needs a vector of",
+    "a vector of another length")
+bad(function() O:matvec "v" end, "matvec: needs a vector of %d+, not a string",
+    "no vector at all")
+bad(function() O:matmat(v) end, "matmat: needs columns of", "one column")
+bad(function() curvature.hessian(loss, {}, x, y) end,
+    "hessian: the parameters hold no tensors", "no parameters")
+bad(function() curvature.hessian(loss, sd.ones(3, { dtype = "i64" })) end,
+    "hessian: parameters of i64", "parameters of whole numbers")
+bad(function() curvature.fisher(model, params, x, { likelihood = "poisson" }) end,
+    "fisher: likelihood must be", "an unknown likelihood")
+bad(function() curvature.chunks({ x, y:narrow(1, 1, 3) }) end,
+    "chunks: 30 rows in the first tensor, 3 in tensor 2", "chunks of two lengths")
+bad(function() curvature.chunks(7) end, "chunks: needs a data set", "no data")
+bad(function() curvature.operator { n = 3 } end, "operator: needs matvec",
+    "an operator without products")
+bad(function()
+  curvature.operator { n = 3, matvec = function() return 1 end }
+    :matvec(sd.ones(3))
+end, "matvec: the function returned a number", "a product that is no tensor")
+bad(function() A:matvec(sd.ones(2, f64)) end, "matvec: needs a vector of",
+    "a Jacobian times another length")
+tap.done()
