@@ -7,6 +7,7 @@ local fail = require "saddle.fail"
 local models = require "saddle.curvature.models"
 local module = require "saddle.module"
 local operator = require "saddle.curvature.operator"
+require "saddle.curvature.spectrum"
 local sd = require "saddle.init"
 local unpack = table.unpack
 

@@ -64,8 +64,8 @@ end
 --- The noise of batch gradients of f(params, x, y), a mean over examples, from
 --- each example's own gradient g_i: { gradient (tree), norm2 (|g|^2 of the true
 --- gradient, its noise taken off), trace (of the covariance of g_i), scale
---- (trace / norm2, the simple noise scale), critical (tr(H C) / g'H g, the batch
---- at which noise and curvature cost the same; nil where g'H g is not positive)
+--- (trace / norm2, the simple noise scale), critical (tr(H C) / g'H g, the
+--- batch at which noise and curvature cost the same; nil where g'H g <= 0)
 --- (McCandlish et al. 2018), norms (|g_i|, {N}), covariance (an operator),
 --- alignment (tr(H C) / (|H|_F |C|_F), 1 when noise covariance and Hessian are
 --- proportional, with alignment_error) }.
