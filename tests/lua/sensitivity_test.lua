@@ -95,8 +95,10 @@ for _, norm in ipairs { "inf", "2" } do
   near(top, losses(at), 1e-12, "and tells its losses")
   local fast = losses(sensitivity.fgsm { model = linear, x = x, y = y, eps = 0.2,
                                          norm = norm })
-  tap.ok(top:mean():item() > 0.999 * fast:mean():item(),
-         "which are no lower than FGSM's")
+  local _, top0 = sensitivity.pgd { model = linear, x = x, y = y, eps = 0.2,
+                                    norm = norm, steps = 20, starts = 0 }
+  tap.ok(top0:mean():item() >= fast:mean():item(),
+         "from x itself they are no lower than FGSM's")
 end
 local target = sensitivity.pgd { model = linear, x = x, y = y, eps = 0.5, targeted = true }
 tap.ok(losses(target):lt(clean):all():item(), "a targeted attack lowers the loss")

@@ -89,9 +89,9 @@ end
 --- closer than 1e-4 of the box count as one.
 ---
 --- ```lua
---- local p = sd.problems and sd.problems.himmelblau
---- local f = p and p.f or function(w) return (w[1] ^ 2 + w[2] - 11) ^ 2 +
----   (w[1] + w[2] ^ 2 - 7) ^ 2 end
+--- local function f(w) -- Himmelblau's
+---   return (w[1] ^ 2 + w[2] - 11) ^ 2 + (w[1] + w[2] ^ 2 - 7) ^ 2
+--- end
 --- for _, c in ipairs(sd.critical.sweep(f, { { -5, 5 }, { -5, 5 } })) do
 ---   print(c.kind, c.at[1], c.at[2], c.loss)
 --- end

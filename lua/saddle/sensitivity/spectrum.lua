@@ -182,8 +182,8 @@ end
 --- Bounds of the Lipschitz constant of model near x in the 2-norm: { lower,
 --- local_norm (|dy/dx| at x), upper, upper_missing }. lower is the largest
 --- |dy/dx| at x and at samples points drawn in the ball of radius around it:
---- the constant is at least that. With net and params, upper is the product of the
---- layers' norms, over all inputs; it is nil when a layer has no known norm,
+--- the constant is at least that. With net and params, upper is the product of
+--- the layers' norms, over all inputs; it is nil when a layer has no known norm,
 --- upper_missing.
 ---@param model function of x
 ---@param x any one example with its batch dim
