@@ -37,7 +37,8 @@ end
 local found, worst, converged = {}, 0, 0
 local starts = quick and 5 or 100
 for _ = 1, starts do
-  local p = { first = 0.7 * sd.randn(4, 2, o), second = 0.7 * sd.randn(2, 4, o) }
+  local p = { first = 0.7 * sd.randn(4, 2, o),
+              second = 0.7 * sd.randn(2, 4, o) }
   local _, c = sd.critical.find(loss, p, { kind = "any", max_iter = 400 })
   if c.converged then
     local level = nearest(c.loss)
@@ -63,7 +64,7 @@ for _, level in ipairs(levels) do
 end
 
 -- And the picture everyone knows: all of Himmelblau's function.
-print "\nHimmelblau's function in [-5, 5]^2: expected 4 minima, 4 saddles, 1 maximum"
+print "\nHimmelblau's function: expected 4 minima, 4 saddles, 1 maximum"
 for _, c in ipairs(sd.critical.sweep(function(p)
   return (p[1] ^ 2 + p[2] - 11) ^ 2 + (p[1] + p[2] ^ 2 - 7) ^ 2
 end, { { -5, 5 }, { -5, 5 } })) do

@@ -6,7 +6,8 @@
 local quick = arg and arg[1] == "--quick"
 local o = { dtype = "f64", generator = sd.generator(1) }
 local x = sd.randn(40, 3, o)
-local y = sd.eval((x:matmul(sd.randn(3, 3, o))):sin() + 0.1 * sd.randn(40, 3, o))
+local y = sd.eval(x:matmul(sd.randn(3, 3, o)):sin() +
+                  0.1 * sd.randn(40, 3, o))
 
 local function loss(p)
   local h = (x:matmul(p.first)):tanh()
@@ -19,13 +20,14 @@ for i = 1, quick and 6 or 150 do
   local scale = 0.2 + 1.3 * (i % 10) / 10
   local start = { first = scale * sd.randn(3, 3, o),
                   out = scale * sd.randn(3, 3, o) }
-  local _, c = sd.critical.find(loss, start, { kind = "any", max_iter = 100, tol = 1e-8 })
+  local _, c = sd.critical.find(loss, start, { kind = "any", max_iter = 100,
+                                               tol = 1e-8 })
   if c.converged then points[#points + 1] = c
   elseif c.reason:find "^gradient%-flat" then flat = flat + 1
   else failed = failed + 1 end
 end
-print(("%d critical points, %d places where the gradient's norm is least but " ..
-       "not zero, %d not converged"):format(#points, flat, failed))
+print(("%d critical points, %d places where the gradient's norm is least " ..
+       "but not zero, %d not converged"):format(#points, flat, failed))
 
 table.sort(points, function(a, b) return a.loss < b.loss end)
 local levels = {}

@@ -183,8 +183,8 @@ end
 --- local_norm (|dy/dx| at x), upper, upper_missing }. lower is the largest
 --- |dy/dx| at x and at samples points drawn in the ball of radius around it:
 --- the constant is at least that. With net and params, upper is the product of
---- the layers' norms, over all inputs; it is nil when a layer has no known norm,
---- upper_missing.
+--- the layers' norms, over all inputs; it is nil when a layer has no known
+--- norm, upper_missing.
 ---@param model function of x
 ---@param x any one example with its batch dim
 ---@param o? table radius (0), samples (0), seed, net, params
