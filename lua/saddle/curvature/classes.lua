@@ -67,8 +67,8 @@ end
 --- g = J_i' (e_c' - p_i) and w = p_ic' / N, and splits into the part of c' = c,
 --- that of the class means, that of the cross-class means about them, and what
 --- is left within (Papyan 2020, "Traces of class/cross-class structure pervade
---- deep learning spectra"). Returns { trace, same, class, cross, within (traces that
---- sum to it), class_values (eigenvalues of the class part, C of them),
+--- deep learning spectra"). Returns { trace, same, class, cross, within (traces
+--- that sum to it), class_values (eigenvalues of the class part, C of them),
 --- cross_values, class_means {C, p}, cross_means {C C, p}, weights {C, C} }.
 --- The model treats examples alone.
 ---@param model function of params, x; gives logits {N, C}

@@ -191,7 +191,10 @@ local function kernel(model, params, x)
   local n, size = x:size(1), 0
   for _, l in ipairs(list) do size = size + l:numel() end
   local outputs = model(params, x):numel() // n
-  local chunk = math.max(1, math.min(n, (2 ^ 26) // (size * outputs)))
+  -- Pieces small enough for memory, and some in any case: below the diagonal
+  -- they are not computed.
+  local chunk = (2 ^ 26) // (size * outputs)
+  chunk = math.max(1, math.min(chunk, math.max(64, (n + 7) // 8)))
   local rows = {}
   for from = 1, n, chunk do
     local count = math.min(chunk, n - from + 1)
