@@ -19,6 +19,7 @@ local function layout(params, chosen, what)
   local all, paths = core.leaves(params)
   if #all == 0 then fail("%s: the parameters hold no tensors", what) end
   sd.eval(params)
+  for i, x in ipairs(all) do all[i] = core.alias(x) end
   if not chosen then
     chosen = {}
     for i = 1, #all do chosen[i] = i end
@@ -80,12 +81,12 @@ local function products(raw, n, args)
   end
   local function total(f)
     return function(v)
-      local sum
+      local sum -- in f64: chunks may be many
       for _, c in ipairs(data) do
-        local part = c.weight * f(v, unpack(c.args))
+        local part = c.weight * f(v, unpack(c.args)):to "f64"
         sum = sd.eval(sum and sum + part or part)
       end
-      return sum
+      return sum:to(v.dtype)
     end
   end
   return total(core.jit(raw)), operator.in_chunks(
