@@ -38,15 +38,10 @@ function operator:diag(o)
   o = sd.check_options(o, { "samples:N", "probes", "seed:I", "method:S" },
                        "diag")
   if o.method == "exact" then
-    local list, n = {}, self.n
-    local chunk = math.max(16, operator.chunk_size(n))
-    for from = 1, n, chunk do
-      local count = math.min(chunk, n - from + 1)
-      local e = sd.arange(from, from + count - 1):unsqueeze(2)
-        :eq(sd.arange(1, n)):to(self.dtype)
-      local part = (self:matmat(e:transpose(1, 2)):transpose(1, 2) * e):sum(2)
-      list[#list + 1] = sd.eval(part)
-    end
+    local list = {}
+    self:each_columns(function(rows, e)
+      list[#list + 1] = sd.eval((rows * e):sum(2))
+    end)
     local d = sd.cat(list, 1)
     return shaped(self, d), shaped(self, sd.zeros_like(d))
   elseif o.method and o.method ~= "hutchinson" then
