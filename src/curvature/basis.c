@@ -156,14 +156,24 @@ double sd_basis_orthogonalize(const SdBasis *b, int64_t count, void *w,
   for (int pass = 1; pass <= MAX_PASSES; pass++) {
     for (int64_t i = 0; h && i < count; i++) h[i] += dots[i];
     double now = sqrt(sweep(b, count, w, dots, pass == 1 ? next : NULL));
-    if (pass > 1) {
-      if (!(now < norm / 2)) return now;
-      sweep(b, count, w, NULL, next);
-    }
+    if (now > (pass > 1 ? .5 : .7) * norm || isnan(now)) return now;
+    if (pass > 1) sweep(b, count, w, NULL, next);
     memcpy(dots, next, (size_t)count * sizeof *dots);
     norm = now;
   }
   return 0;
+}
+
+double sd_basis_recur(const SdBasis *b, int64_t j, double beta, void *w,
+                      double *h) {
+  const void *v = sd_basis_row(b, j);
+  if (j > 0 && beta != 0)
+    sd_vector_axpy(b->dtype, b->n, -beta, sd_basis_row(b, j - 1), w);
+  double alpha = sd_vector_dot(b->dtype, b->n, v, w);
+  sd_vector_axpy(b->dtype, b->n, -alpha, v, w);
+  double norm = sd_basis_orthogonalize(b, j + 1, w, h);
+  h[j] += alpha;
+  return norm;
 }
 
 SdStatus sd_basis_random_row(const SdBasis *b, int64_t count, uint64_t seed,
