@@ -14,6 +14,7 @@ local curvature = {
   ggn = models.ggn,
   fisher = models.fisher,
   empirical_fisher = models.empirical_fisher,
+  kfac = require "saddle.curvature.kfac",
   jacobian = require "saddle.curvature.jacobian".jacobian,
   ntk = require "saddle.curvature.jacobian".ntk,
   overlap = require "saddle.curvature.subspace".overlap,

@@ -286,5 +286,5 @@ function models.empirical_fisher(model, loss, params, x, y, o)
 end
 
 models.layout, models.outputs, models.ravel = layout, outputs, ravel
-models.products = products
+models.products, models.draws = products, draws
 return models

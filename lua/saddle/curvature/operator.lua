@@ -14,7 +14,7 @@ local sd = require "saddle.init"
 local operator = {}
 operator.__index = module.fields("an operator", operator, {
   unravel = true, rows = true, parts = true, restrict = true,
-  unchecked = true, whole = true })
+  unchecked = true, whole = true, inverse = true, log_determinant = true })
 
 local function is_operator(x) return getmetatable(x) == operator end
 operator.is = is_operator
