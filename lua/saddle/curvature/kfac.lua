@@ -53,8 +53,7 @@ local function roots(z, how, samples, seed)
   return I:expand(z:size(2), z:size(1), z:size(2))
 end
 
-  -- {C, 1, C}
-  local I = sd.eye(z:size(2), { dtype = z.dtype }):unsqueeze(2)
+-- ---- a layer's block --------------------------------------------------------
 
 local function eigen(M)
   local w, Q = sd.linalg.eigh(M)
