@@ -8,8 +8,8 @@ local warm = setmetatable({}, { __mode = "k" })
 --- The largest eigenvalue of the Hessian of f(params, ...), its residual |Hv -
 --- lambda v|, and the products it took: the search starts from the last call's
 --- eigenvector for the same f, so that a few do inside a training loop. An
---- eigenvalue lies within the residual, which is at most 1 % of it; the error of
---- the value is about the square of that, relative to the gap below it.
+--- eigenvalue lies within the residual, which is at most 1 % of it; the error
+--- of the value is about the square of that, relative to the gap below it.
 ---@param f function
 ---@param params any tree
 return function(f, params, ...)
