@@ -165,7 +165,7 @@ end
 function operator:density(o)
   o = sd.check_options(o, { "steps:N", "probes", "sigma:F", "seed:I",
                             "points:N", "reorthogonalize:B" }, "density")
-  local p = probes(self, o.probes, 4, o.seed)
+  local p = probes.rows(self, o.probes, 4, o.seed)
   local d = core.density(self:checked(), p, flags {
     steps = math.min(o.steps or 80, self.n), sigma = o.sigma,
     points = o.points, reorthogonalize = o.reorthogonalize })
