@@ -9,7 +9,8 @@ local sd = { version = "0.1.0" }
 
 local modules = {
   nn = "saddle.nn", optim = "saddle.optim", curvature = "saddle.curvature",
-  critical = "saddle.critical", landscape = "saddle.landscape",
+  critical = "saddle.critical", sensitivity = "saddle.sensitivity",
+  landscape = "saddle.landscape",
   data = "saddle.data", plot = "saddle.plot", tree = "saddle.tree",
 }
 

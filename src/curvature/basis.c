@@ -18,7 +18,10 @@ enum {
   CACHE = 512 * 1024,        /* bytes of a block of columns */
   MIN_BLOCK = 256, MAX_BLOCK = 4096,
   ROTATE_BLOCK = 512,        /* columns that rotate works on at a time */
-  MAX_PASSES = 6
+  MAX_PASSES = 6,
+  PARALLEL = 1 << 20,        /* elements below which waking threads costs more
+                                than they save */
+  BLAS_SERIAL = 9000         /* elements below which gemv uses one thread */
 };
 
 /* work: for each piece capacity + 1 sums, then for each piece capacity
@@ -61,6 +64,7 @@ typedef struct Sweep {
   void *w;
   const void *minus; /* count reals, or NULL */
   int dots;          /* whether products are wanted */
+  int parallel;      /* whether threads share the work */
 } Sweep;
 
 static double *piece_sums(const SdBasis *b, int piece) {
@@ -75,15 +79,25 @@ static void *coefficients(const SdBasis *b) {
   return piece_sums(b, 2 * PIECES);
 }
 
-/* y += alpha op(A) x, A being the columns of the rows that begin at a. */
+/* y += alpha op(A) x, A being the columns of the rows that begin at a.  Rows
+** are taken some at a time where BLAS would use threads for more. */
 static void gemv(const Sweep *s, CBLAS_TRANSPOSE trans, int columns,
                  double alpha, const void *a, const void *x, void *y) {
+  SdDtype d = s->b->dtype;
   int m = (int)s->count, lda = (int)s->b->n;
-  if (s->b->dtype == SD_F32)
-    cblas_sgemv(CblasRowMajor, trans, m, columns, (float)alpha, a, lda, x, 1,
-                1, y, 1);
-  else
-    cblas_dgemv(CblasRowMajor, trans, m, columns, alpha, a, lda, x, 1, 1, y, 1);
+  int rows = s->parallel ? m : BLAS_SERIAL / columns;
+  for (int at = 0; at < m; at += rows) {
+    int now = m - at < rows ? m - at : rows;
+    const void *part = sd_vector_at(d, a, (int64_t)at * lda);
+    const void *u = trans == CblasTrans ? sd_vector_at(d, x, at) : x;
+    void *v = trans == CblasTrans ? y : sd_vector_at(d, y, at);
+    if (d == SD_F32)
+      cblas_sgemv(CblasRowMajor, trans, now, columns, (float)alpha, part, lda,
+                  u, 1, 1, v, 1);
+    else
+      cblas_dgemv(CblasRowMajor, trans, now, columns, alpha, part, lda, u, 1,
+                  1, v, 1);
+  }
 }
 
 static double real_at(SdDtype d, const void *x, int64_t i) {
@@ -118,14 +132,15 @@ static int64_t block_length(const SdBasis *b, int64_t count) {
 /* w -= rows^T minus; dots (may be NULL) = rows w; the squared norm of w. */
 static double sweep(const SdBasis *b, int64_t count, void *w,
                     const double *minus, double *dots) {
-  Sweep s = {b, count, w, minus ? coefficients(b) : NULL, dots != NULL};
-  int64_t length = block_length(b, count);
+  Sweep s = {b, count, w, minus ? coefficients(b) : NULL, dots != NULL,
+             b->n * count > PARALLEL};
+  int64_t length = s.parallel ? block_length(b, count) : MIN_BLOCK;
   int64_t blocks = (b->n + length - 1) / length;
   int64_t each = (blocks + PIECES - 1) / PIECES * length;
   for (int64_t i = 0; minus && i < count; i++)
     if (b->dtype == SD_F32) ((float *)coefficients(b))[i] = (float)minus[i];
     else ((double *)coefficients(b))[i] = minus[i];
-#pragma omp parallel for schedule(static, 1) if (b->n * count > 1 << 16)
+#pragma omp parallel for schedule(static, 1) if (s.parallel)
   for (int p = 0; p < PIECES; p++) {
     int64_t end = (p + 1) * each < b->n ? (p + 1) * each : b->n;
     memset(piece_sums(b, p), 0, (size_t)(count + 1) * sizeof(double));
@@ -156,14 +171,24 @@ double sd_basis_orthogonalize(const SdBasis *b, int64_t count, void *w,
   for (int pass = 1; pass <= MAX_PASSES; pass++) {
     for (int64_t i = 0; h && i < count; i++) h[i] += dots[i];
     double now = sqrt(sweep(b, count, w, dots, pass == 1 ? next : NULL));
-    if (pass > 1) {
-      if (!(now < norm / 2)) return now;
-      sweep(b, count, w, NULL, next);
-    }
+    if (now > (pass > 1 ? .5 : .7) * norm || isnan(now)) return now;
+    if (pass > 1) sweep(b, count, w, NULL, next);
     memcpy(dots, next, (size_t)count * sizeof *dots);
     norm = now;
   }
   return 0;
+}
+
+double sd_basis_recur(const SdBasis *b, int64_t j, double beta, void *w,
+                      double *h) {
+  const void *v = sd_basis_row(b, j);
+  if (j > 0 && beta != 0)
+    sd_vector_axpy(b->dtype, b->n, -beta, sd_basis_row(b, j - 1), w);
+  double alpha = sd_vector_dot(b->dtype, b->n, v, w);
+  sd_vector_axpy(b->dtype, b->n, -alpha, v, w);
+  double norm = sd_basis_orthogonalize(b, j + 1, w, h);
+  h[j] += alpha;
+  return norm;
 }
 
 SdStatus sd_basis_random_row(const SdBasis *b, int64_t count, uint64_t seed,
@@ -212,7 +237,8 @@ static void rotate(const Rotation *r, char *scratch) {
   size_t bytes = (size_t)r->p * ROTATE_BLOCK * sd_dtype_size(b->dtype);
   int64_t blocks = (b->n + ROTATE_BLOCK - 1) / ROTATE_BLOCK;
   int64_t each = (blocks + PIECES - 1) / PIECES * ROTATE_BLOCK;
-#pragma omp parallel for schedule(static, 1) if (b->n * r->m > 1 << 14)
+#pragma omp parallel for schedule(static, 1) \
+    if (b->n * r->m * r->p > 1 << 18)
   for (int i = 0; i < PIECES; i++) {
     int64_t end = (i + 1) * each < b->n ? (i + 1) * each : b->n;
     for (int64_t at = i * each; at < end; at += ROTATE_BLOCK)

@@ -34,12 +34,19 @@ void sd_basis_dots(const SdBasis *b, int64_t count, const void *w,
                    double *dots);
 
 /* Makes w orthogonal to the first count rows by classical Gram-Schmidt,
-** twice and again while its norm falls (Daniel, Gragg, Kaufman and Stewart
+** again while its norm falls (Daniel, Gragg, Kaufman and Stewart
 ** 1976; Giraud et al. 2005), and returns its norm: exactly 0 when nothing but
 ** rounding is left, and then w is meaningless.  h (count, may be NULL) gets
 ** the coefficients taken out. */
 double sd_basis_orthogonalize(const SdBasis *b, int64_t count, void *w,
                               double *h);
+
+/* The same for w = A times row j, all j + 1 rows being taken out, where A is
+** symmetric and couples rows j - 1 and j by beta: after the recurrence's own
+** two terms the norm hardly falls any more, and one pass over the rows does.
+** h[j] is the Rayleigh quotient of row j. */
+double sd_basis_recur(const SdBasis *b, int64_t j, double beta, void *w,
+                      double *h);
 
 /* Row count becomes a random unit vector orthogonal to the rows before it;
 ** count < n.  The same seed and stream give the same vector. */

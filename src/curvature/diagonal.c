@@ -14,7 +14,7 @@ typedef void Take(void *context, const SdOperator *op, int64_t count,
 
 static SdStatus for_each_batch(const SdOperator *op, int64_t count,
                                const void *probes, Take *take, void *context,
-                               SdError *err) {
+                               const char *what, SdError *err) {
   int64_t row = op->n * (int64_t)sd_dtype_size(op->dtype);
   int64_t batch = op->matmat && row < BATCH_BYTES ? BATCH_BYTES / row : 1;
   if (batch > count) batch = count;
@@ -25,6 +25,12 @@ static SdStatus for_each_batch(const SdOperator *op, int64_t count,
     int64_t now = count - at < batch ? count - at : batch;
     const void *v = sd_vector_at(op->dtype, probes, at * op->n);
     status = sd_operator_apply_rows(op, now, v, w, err);
+    for (int64_t i = 0; status == SD_OK && i < now; i++)
+      if (!isfinite(sd_vector_norm(op->dtype, op->n,
+                                   sd_vector_at(op->dtype, w, i * op->n))))
+        status = sd_error_set(err, SD_ENUMERIC,
+                              "%s: the operator's product %lld is not finite",
+                              what, (long long)(at + i + 1));
     if (status == SD_OK) take(context, op, now, v, w);
   }
   sd_memory_free(w, bytes);
@@ -78,7 +84,7 @@ SdStatus sd_diagonal_estimate(const SdOperator *op, int64_t count,
   memset(error, 0, bytes);
   memset(d.weight, 0, bytes);
   SdStatus status =
-      for_each_batch(op, count, probes, take_diagonal, &d, err);
+      for_each_batch(op, count, probes, take_diagonal, &d, "diag", err);
   for (int64_t i = 0; i < op->n; i++) {
     double degrees = (double)(count - 1);
     error[i] = count > 1 ? sqrt(error[i] / d.weight[i] / degrees) : NAN;
@@ -112,7 +118,8 @@ SdStatus sd_frobenius_estimate(const SdOperator *op, int64_t count,
                                double *error, SdError *err) {
   if (check(op, count, "frobenius", err) != SD_OK) return err->code;
   Squares s = {0, 0, 0};
-  if (for_each_batch(op, count, probes, take_square, &s, err) != SD_OK)
+  if (for_each_batch(op, count, probes, take_square, &s, "frobenius", err) !=
+      SD_OK)
     return err->code;
   double n = (double)count;
   double spread = count > 1 ? sqrt(s.square / (n * (n - 1))) : NAN;

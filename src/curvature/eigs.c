@@ -80,7 +80,7 @@ static SdStatus expand(Krylov *y, SdError *err) {
                         "eigs: the operator's product %lld is not finite",
                         (long long)y->products);
   if (norm > y->norm) y->norm = norm;
-  double beta = sd_basis_orthogonalize(b, j + 1, w, h);
+  double beta = sd_basis_recur(b, j, j ? *entry(y, j - 1, j) : 0, w, h);
   *entry(y, j, j) = h[j];
   y->size++;
   y->beta = 0;

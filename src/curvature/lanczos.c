@@ -50,7 +50,8 @@ static double take_out(const Run *r, int64_t j, void *w) {
   SdDtype d = r->op->dtype;
   int64_t n = r->op->n;
   if (r->o->reorthogonalize) {
-    double beta = sd_basis_orthogonalize(&l->basis, j + 1, w, r->h);
+    double beta = sd_basis_recur(&l->basis, j, j ? l->beta[j - 1] : 0, w,
+                                 r->h);
     l->alpha[j] = r->h[j];
     return beta;
   }

@@ -40,6 +40,12 @@ static int64_t batch_size(const SdOperator *op, int64_t count) {
   return batch < count ? batch : count;
 }
 
+static SdStatus not_finite(int64_t product, SdError *err) {
+  return sd_error_set(err, SD_ENUMERIC,
+                      "trace: the operator's product %lld is not finite",
+                      (long long)product);
+}
+
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The mean of the samples plus base, and its standard error. */
@@ -66,6 +72,8 @@ static SdStatus hutchinson(const SdOperator *op, int64_t count,
       samples[at + i] = sd_vector_dot(op->dtype, op->n,
                                       probe(op, probes, at + i),
                                       probe(op, w, i));
+    for (int64_t i = at; i < at + now; i++)
+      if (!isfinite(samples[i])) return not_finite(i + 1, err);
   }
   summarise(t, 0, count, samples);
   return SD_OK;
@@ -139,10 +147,7 @@ static SdStatus sketch_add(Sketch *s, int64_t i, const void *y, double *h,
   void *w = sd_basis_row(&s->q, s->rank);
   memcpy(w, y, (size_t)n * sd_dtype_size(d));
   double norm = sd_vector_norm(d, n, w);
-  if (!isfinite(norm))
-    return sd_error_set(err, SD_ENUMERIC,
-                        "trace: the operator's product %lld is not finite",
-                        (long long)s->t->products);
+  if (!isfinite(norm)) return not_finite(s->t->products, err);
   double left = sd_basis_orthogonalize(&s->q, s->rank, w, h);
   for (int64_t j = 0; j < s->rank; j++) s->r[j * s->count + i] = h[j];
   if (left <= sd_lanczos_rounding(d) * norm || s->rank == n) return SD_OK;

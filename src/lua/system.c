@@ -48,9 +48,11 @@ static int core_memory(lua_State *L) {
   return 1;
 }
 
+/* reset_peak(): the peak becomes what is live; reset_peak(bytes): at least
+** bytes again */
 static int core_reset_peak(lua_State *L) {
-  (void)L;
-  sd_memory_reset_peak();
+  if (lua_isnoneornil(L, 1)) sd_memory_reset_peak();
+  else sd_memory_raise_peak((size_t)luaL_checkinteger(L, 1));
   return 0;
 }
 

@@ -14,7 +14,8 @@ local openblas = "/usr/lib/x86_64-linux-gnu/openblas-openmp"
 local tuned = "MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_MMAP_THRESHOLD_=" ..
               "4294967296 "
 local workloads = #arg > 0 and { table.unpack(arg) } or
-                  { "small", "mlp", "optim", "micro", "curvature", "eigen" }
+                  { "small", "mlp", "optim", "micro", "curvature", "eigen",
+                    "spectra" }
 
 local function capture(command)
   local pipe = assert(io.popen(command))

@@ -6,6 +6,7 @@
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "curvature/cg.h"
+#include "curvature/diagonal.h"
 #include "curvature/eigs.h"
 #include "curvature/lanczos.h"
 #include "curvature/quadrature.h"
@@ -779,8 +780,8 @@ static void solvers_of_singular_systems(void) {
 /* ---- failures ------------------------------------------------------------ */
 
 /* Everything once, on a matrix of 60. */
-static SdStatus run_algorithm(int which, const SdOperator *op,
-                              const double *v) {
+static SdStatus run_with(int which, const SdOperator *op, const double *v,
+                         const SdOperator *unit) {
   SdLanczosOptions lo = {20, 1, 0};
   SdEigsOptions eo = {.k = 3, .which = SD_EIGS_BOTH, .subspace = 10,
                       .verify = 1};
@@ -791,9 +792,10 @@ static SdStatus run_algorithm(int which, const SdOperator *op,
   SdLanczos l;
   SdEigs e;
   SdDensity d;
-  double x[60] = {0};
+  double x[60] = {0}, x2[60];
   SdStatus status;
   switch (which) {
+
     case 0:
       status = sd_lanczos_run(op, v, &lo, &l, &err);
       if (status == SD_OK) sd_lanczos_free(&l);
@@ -808,18 +810,49 @@ static SdStatus run_algorithm(int which, const SdOperator *op,
       return status;
     case 3: return sd_cg_solve(op, v, x, NULL, &so, &r, &err);
     case 4: return sd_minres_solve(op, v, x, &so, &r, &err);
+    case 8:
+      status = sd_eigs_block(op, 3, v, &eo, &e, &err);
+      if (status == SD_OK) sd_eigs_free(&e);
+      return status;
+    case 9:
+      status = sd_eigs_lobpcg(op, unit, v, &eo, &e, &err);
+      if (status == SD_OK) sd_eigs_free(&e);
+      return status;
+    case 10:
+      eo.max_iter = 40;
+      status = sd_eigs_power(op, v, &eo, &e, &err);
+      if (status == SD_OK) sd_eigs_free(&e);
+      return status;
+    case 11: return sd_diagonal_estimate(op, 6, v, x, x2, &err);
+    case 12: return sd_frobenius_estimate(op, 6, v, x, x2, &err);
+    case 13:
+      so.precondition = unit;
+      return sd_minres_solve(op, v, x, &so, &r, &err);
+    case 14:
+      so.precondition = unit;
+      return sd_cg_solve(op, v, x, NULL, &so, &r, &err);
     default: return traces[which - 5](op, 6, v, &t, &err);
   }
 }
 
+static SdStatus run_algorithm(int which, const SdOperator *op,
+                              const double *v) {
+  Matrix one = linspaced(60, 1, 2, SD_F64);
+  SdOperator unit = operator(&one);
+  SdStatus status = run_with(which, op, v, &unit);
+  drop(&one);
+  return status;
+}
+
 static void failures_pass_through(void) {
-  static const char *const names[] = {"lanczos", "eigs", "density", "cg",
-                                      "minres", "hutchinson", "hutch++",
-                                      "xtrace"};
+  static const char *const names[] = {
+      "lanczos", "eigs", "density", "cg", "minres", "hutchinson", "hutch++",
+      "xtrace", "block", "lobpcg", "power", "diagonal", "frobenius",
+      "preconditioned minres", "preconditioned cg"};
   Matrix a = wigner(60, 8, SD_F64);
   SdOperator op = operator(&a);
   double *v = random_rows(SD_F64, 600, 3);
-  for (int which = 0; which < 8; which++) {
+  for (int which = 0; which < 15; which++) {
     size_t live = sd_memory_stats().live, nth = 0;
     int wrong = 0;
     SdStatus status = SD_EIO;

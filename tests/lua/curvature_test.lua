@@ -60,6 +60,19 @@ tap.ok(common.distance(H:eigs { k = 3, which = "magnitude" }.values,
 tap.near(sd.curvature.sharpness(loss, params, x, y), w[52],
          1e-3 * w[52], "sharpness is the largest")
 
+local trained, total, off = params, 0, 0
+for i = 1, 30 do
+  local value, residual, products = sd.curvature.sharpness(loss, trained, x, y)
+  if i > 1 then total = total + products / 29 end
+  local dense = sd.curvature.hessian(loss, trained, x, y):dense()
+  local top_value = (sd.linalg.eigh(dense)):max():item()
+  off = math.max(off, math.abs(value - top_value) / top_value)
+  tap.ok(residual <= 1.1e-2 * value, "sharpness tells its residual")
+  trained = sd.tree.axpy(-0.1, sd.grad(loss)(trained, x, y), trained)
+end
+tap.ok(total < 4 and off < 1e-3,
+       ("in training %.1f products a step, within %.0e"):format(total, off))
+
 local l = H:lanczos { steps = 12 }
 tap.ok(common.distance(l.basis:T():matmul(l.basis), sd.eye(12, f64)) < 1e-13,
        "Lanczos vectors are orthonormal")

@@ -122,6 +122,32 @@ near((A:diag { method = "exact" }), diagonal, 1e-12, "the exact diagonal")
 near((A:diag { probes = math.sqrt(n) * sd.eye(n, f64) }), diagonal, 1e-12,
      "with unit vectors the estimate is exact")
 
+-- Many probes of many elements are taken some at a time.
+local wide = 1 << 24
+local half = curvature.operator {
+  n = wide, matvec = function(v) return v * 0.5 end, check = false }
+local all, spread = half:trace { samples = 5 }
+tap.near(all, wide / 2, 1, "the trace of a multiple of the identity")
+tap.near(spread, 0, 1e-3, "is exact")
+local probes = require "saddle.curvature.probes"
+local seen = {}
+local merged, merged_error = probes.mean(
+  { n = wide, dtype = "f32" }, 7, nil, 3, function(rows)
+    local m, sum, square = rows:size(1), 0, 0
+    for i = 1, m do
+      local v = rows[{ i, { 1, 20 } }]:sum():item()
+      seen[#seen + 1], sum, square = v, sum + v, square + v * v
+    end
+    local mean = sum / m
+    return mean, math.sqrt((square - m * mean ^ 2) / (m * math.max(m - 1, 1)))
+  end)
+local sum_of, squares = 0, 0
+for _, v in ipairs(seen) do sum_of = sum_of + v end
+for _, v in ipairs(seen) do squares = squares + (v - sum_of / 7) ^ 2 end
+tap.is(#seen, 7, "seven probes, two at a time")
+tap.near(merged, sum_of / 7, 1e-12, "their mean is merged")
+tap.near(merged_error, math.sqrt(squares / 42), 1e-12, "and its error")
+
 -- Hutchinson's variance is 2 (|A|_F^2 - sum a_ii^2) for signs (A7).
 local _, one = A:trace { samples = 4000, seed = 5 }
 local theory = 2 * (norm ^ 2 - diagonal:square():sum():item())

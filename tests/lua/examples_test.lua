@@ -33,8 +33,11 @@ else
   tap.skip("the demo", "gnuplot is not installed")
 end
 
-for _, name in ipairs { "derivatives", "optimizer", "curvature" } do
-  local status, out = run(("%s examples/%s.lua"):format(program, name))
+for _, name in ipairs { "derivatives", "optimizer", "curvature", "outliers",
+                        "lanczos", "kinks", "rescaling", "critical",
+                        "gauss_newton", "tangent_kernel", "saddles",
+                        "adversarial" } do
+  local status, out = run(("%s examples/%s.lua --quick"):format(program, name))
   tap.is(status, "0", name .. ".lua runs")
   tap.ok(#out > 100, name .. ".lua prints its answer")
 end

@@ -133,6 +133,46 @@ local wide = curvature.jacobian(function(q) return q:sum():reshape(1) end,
 near(wide:svd().values, sd.tensor({ math.sqrt(15) }, f64), 1e-12,
      "of a Jacobian with one row")
 
+-- ---- Kronecker factors -----------------------------------------------------------
+
+-- The part of M within layers.
+local function layers_of(M)
+  local out, from = sd.zeros(n, n, f64), 1
+  for _, size in ipairs { 20, 24 } do -- {3, 5} and {5, 4} with biases
+    local range = { from, from + size - 1 }
+    out[{ range, range }] = M[{ range, range }]
+    from = from + size
+  end
+  return out
+end
+local single = x:narrow(1, 1, 1)
+for _, how in ipairs { "categorical", "gaussian", "bernoulli" } do
+  local F = curvature.fisher(model, params, single, { likelihood = how }):dense()
+  matches(curvature.kfac(net, params, single, { likelihood = how }), layers_of(F),
+          "K-FAC of one example is exact, " .. how)
+  local E2 = curvature.kfac(net, params, x, { likelihood = how, corrected = true })
+  local all = curvature.fisher(model, params, x, { likelihood = how }):dense()
+  tap.near(E2:dense():diag():sum():item(), all:diag():sum():item(), 1e-12,
+           "EKFAC's trace is that of the Fisher matrix, " .. how)
+end
+local K = curvature.kfac(net, params, x)
+near(K.inverse(0.1):matvec(K:damped(0.1):matvec(v)), v, 1e-10, "K-FAC's inverse")
+tap.near((K:logdet { damping = 0.1 }),
+         (K:logdet { damping = 0.1, method = "dense" }), 1e-10,
+         "and its log-determinant")
+local drawn = curvature.kfac(net, params, x, { samples = 300 }):dense()
+near(drawn / K:dense():norm(), K:dense() / K:dense():norm(), 0.03,
+     "K-FAC from drawn labels")
+local fisher = curvature.fisher(model, params, x)
+local bare = fisher:solve(v, { damping = 1e-4 })
+local helped = fisher:solve(v, { damping = 1e-4, precondition = K.inverse(1e-4) })
+tap.ok(helped.converged and helped.iterations < bare.iterations,
+       ("CG with K-FAC: %d products, without %d"):format(helped.iterations,
+                                                       bare.iterations))
+tap.throws(function() K.inverse(0) end, "kfac: the damping", "a damping of 0")
+tap.throws(function() curvature.kfac(model, params, x) end, "kfac: needs a net",
+           "K-FAC of no net")
+
 -- ---- algebra ----------------------------------------------------------------------
 
 local O = curvature.hessian(loss, params, x, y)

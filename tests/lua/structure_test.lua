@@ -105,6 +105,20 @@ tap.near(c.within, within, 1e-12, "the part within")
 tap.near(c.class_values:sum():item(), c.class, 1e-12,
          "its eigenvalues sum to its trace")
 
+local shares = curvature.class_ownership(model, params, x, y, e)
+tap.is(shares.shape, { 3, 4 }, "each vector's share by class")
+local want = {}
+for label = 1, 4 do
+  local idx = {}
+  for i, l in ipairs(y:totable()) do if l == label then idx[#idx + 1] = i end end
+  local some = sd.tensor(idx, { dtype = "i64" })
+  local part = curvature.ggn(model, sd.cross_entropy, params, x:index_select(1, some),
+                             y:index_select(1, some)):dense() * #idx / 40
+  local v = e.vectors:narrow(2, 1, 1):reshape(-1)
+  want[label] = (sd.dot(v, part:mv(v)) / sd.dot(v, G:mv(v))):item()
+end
+near(shares[1], sd.tensor(want, f64), 1e-10, "is that of the class's own GGN")
+
 -- ---- lines -------------------------------------------------------------------------
 
 local function polynomial(v)

@@ -55,6 +55,13 @@ local function means(model, at, x, y, p)
   return pulled(model, at, x, sd.stack(U, 1)), w
 end
 
+local function check(z, y, what)
+  if z.ndim ~= 2 or y.ndim ~= 1 or y:size(1) ~= z:size(1) then
+    fail("%s: needs logits {N, C} and labels {N}, not {%s} and {%s}", what,
+         table.concat(z.shape, ", "), table.concat(y.shape, ", "))
+  end
+end
+
 -- Eigenvalues, descending, of sum_i weight_i d_i d_i' for rows d.
 local function spectrum(D, weight, count)
   local S = D:to "f64" * weight:to("f64"):sqrt():unsqueeze(2)
@@ -63,8 +70,8 @@ local function spectrum(D, weight, count)
 end
 
 --- Where the outliers of a classifier's curvature come from: its Gauss-Newton
---- matrix is a sum over examples i of class c and classes c' of w g g',
---- g = J_i' (e_c' - p_i), w = p_ic' / N, and splits into the part of c' = c,
+--- matrix is a sum over examples i of class c and classes c' of w g g', with
+--- g = J_i' (e_c' - p_i) and w = p_ic' / N, and splits into the part of c' = c,
 --- that of the class means, that of the cross-class means about them, and what
 --- is left within (Papyan 2020, "Traces of class/cross-class structure pervade
 --- deep learning spectra"). Returns { trace, same, class, cross, within (traces
@@ -75,13 +82,10 @@ end
 ---@param params any tree
 ---@param x any
 ---@param y any class labels
-return function(model, params, x, y)
+local function classes_of(model, params, x, y)
   local at = models.layout(params, nil, "classes")
   local z = models.outputs(model(params, x), "classes")
-  if z.ndim ~= 2 or y.ndim ~= 1 or y:size(1) ~= z:size(1) then
-    fail("classes: needs logits {N, C} and labels {N}, not {%s} and {%s}",
-         table.concat(z.shape, ", "), table.concat(y.shape, ", "))
-  end
+  check(z, y, "classes")
   local classes = z:size(2)
   local p = sd.eval(sd.softmax(z, 2))
   local trace, same = traces(model, params, x, y, p)
@@ -103,3 +107,32 @@ return function(model, params, x, y)
     cross_values = spectrum(rest, flat, classes * (classes - 1)),
     class_means = sd.eval(M), cross_means = D, weights = w }
 end
+
+--- Which class's examples each vector's curvature comes from: {k, C} shares
+--- that sum to 1 over the classes, the parts of v'Gv that a classifier's
+--- Gauss-Newton matrix G owes to the examples of each label.
+---@param model function of params, x; gives logits {N, C}
+---@param params any tree
+---@param x any
+---@param y any class labels
+---@param V any columns {n, k}, or what eigs returned
+local function ownership(model, params, x, y, V)
+  local at = models.layout(params, nil, "class_ownership")
+  if type(V) == "table" then V = V.vectors end
+  if not sd.is_tensor(V) or V.ndim ~= 2 or V:size(1) ~= at.n then
+    fail("class_ownership: needs columns of %d", at.n)
+  end
+  local function run(list) return model(at.full(list), x) end
+  local z = models.outputs(model(params, x), "class_ownership")
+  check(z, y, "class_ownership")
+  local p = sd.softmax(z, 2)
+  local function curve(v) -- {N}: each example's part of v'Gv, times N
+    local _, dz = sd.jvp(run, { at.sub }, { at.split(v) })
+    return sd.sum(p * dz * dz, 2) - sd.square(sd.sum(p * dz, 2))
+  end
+  local Q = sd.vmap(curve)(V:to(at.dtype):transpose(1, 2))
+  local shares = Q:matmul(sd.one_hot(y, z:size(2)):to(at.dtype))
+  return shares / sd.maximum(shares:sum(2, { keepdim = true }), 1e-30)
+end
+
+return { classes = classes_of, ownership = ownership }

@@ -20,8 +20,16 @@ function operator:trace(o)
   if not methods[method] then
     fail("trace: method must be hutchinson, hutch++, xtrace, not '%s'", method)
   end
-  local p = probes(self, o.probes, o.samples or 32, o.seed)
-  local value, error = core.trace_estimate(self:checked(), p, method)
+  local count = o.samples or 32
+  self:checked()
+  if method == "hutchinson" then
+    return probes.mean(self, o.probes or count, count, o.seed, function(rows)
+      local value, error = core.trace_estimate(self, rows, method)
+      return value, error
+    end)
+  end
+  local rows = probes.rows(self, o.probes, count, o.seed)
+  local value, error = core.trace_estimate(self, rows, method)
   return value, error
 end
 
@@ -38,22 +46,19 @@ function operator:diag(o)
   o = sd.check_options(o, { "samples:N", "probes", "seed:I", "method:S" },
                        "diag")
   if o.method == "exact" then
-    local list, n = {}, self.n
-    local chunk = math.max(16, operator.chunk_size(n))
-    for from = 1, n, chunk do
-      local count = math.min(chunk, n - from + 1)
-      local e = sd.arange(from, from + count - 1):unsqueeze(2)
-        :eq(sd.arange(1, n)):to(self.dtype)
-      local part = (self:matmat(e:transpose(1, 2)):transpose(1, 2) * e):sum(2)
-      list[#list + 1] = sd.eval(part)
-    end
+    local list = {}
+    self:each_columns(function(rows, e)
+      list[#list + 1] = sd.eval((rows * e):sum(2))
+    end)
     local d = sd.cat(list, 1)
     return shaped(self, d), shaped(self, sd.zeros_like(d))
   elseif o.method and o.method ~= "hutchinson" then
     fail("diag: method must be hutchinson or exact, not '%s'", o.method)
   end
-  local p = probes(self, o.probes, o.samples or 64, o.seed)
-  local value, error = core.diagonal(self, p)
+  local value, error = probes.mean(
+    self, o.probes or o.samples, 64, o.seed, function(rows)
+      return core.diagonal(self, rows)
+    end)
   return shaped(self, value), shaped(self, error)
 end
 
@@ -61,6 +66,12 @@ end
 ---@param o? table samples (32), probes (a matrix of columns), seed
 function operator:frobenius(o)
   o = sd.check_options(o, { "samples:N", "probes", "seed:I" }, "frobenius")
-  local p = probes(self, o.probes, o.samples or 32, o.seed)
-  return core.frobenius(self:checked(), p)
+  self:checked()
+  local square, error = probes.mean( -- of |A v|^2
+    self, o.probes or o.samples, 32, o.seed, function(rows)
+      local value, e = core.frobenius(self, rows)
+      return value ^ 2, 2 * value * e
+    end)
+  local norm = math.sqrt(square)
+  return norm, norm > 0 and error / (2 * norm) or error
 end

@@ -7,6 +7,7 @@ local fail = require "saddle.fail"
 local models = require "saddle.curvature.models"
 local module = require "saddle.module"
 local operator = require "saddle.curvature.operator"
+require "saddle.curvature.spectrum"
 local sd = require "saddle.init"
 local unpack = table.unpack
 
@@ -94,7 +95,7 @@ end
 -- ---- of functions -----------------------------------------------------------
 
 -- The Jacobian of f (vector -> tensor) at the vector x, dtype d.
-local function of(f, x, extra)
+local function of(f, x)
   local z = models.outputs(f(x), "jacobian")
   local shape = z.shape
   local function flat(v) return f(v):reshape(-1) end
@@ -105,13 +106,11 @@ local function of(f, x, extra)
     local _, pull = sd.vjp(f, x)
     return (pull(u:reshape(shape)))
   end
-  local chunk = operator.chunk_size(x:numel() + z:numel() +
-                                    (extra or 0))
   local self = {
     m = z:numel(), n = x:numel(), dtype = x.dtype,
     forward = core.jit(forward), backward = core.jit(backward),
     map = function(g)
-      return operator.in_chunks(core.jit(sd.vmap(g)), chunk)
+      return operator.in_pieces(core.jit(sd.vmap(g)), core.jit(g))
     end }
   return setmetatable(self, jacobian)
 end
@@ -148,8 +147,7 @@ local function in_parameters(model, params, x, what)
   local at = models.layout(params, nil, what)
   local flat = models.ravel(at.sub)
   local function one(data)
-    return of(function(v) return (model(at.full(at.split(v)), data)) end, flat,
-              models.elements(0, { data }))
+    return of(function(v) return (model(at.full(at.split(v)), data)) end, flat)
   end
   local J
   if chunks.is(x) then
@@ -190,7 +188,10 @@ local function kernel(model, params, x)
   local n, size = x:size(1), 0
   for _, l in ipairs(list) do size = size + l:numel() end
   local outputs = model(params, x):numel() // n
-  local chunk = math.max(1, math.min(n, (2 ^ 26) // (size * outputs)))
+  -- Pieces small enough for memory, and some in any case: below the diagonal
+  -- they are not computed.
+  local chunk = (2 ^ 26) // (size * outputs)
+  chunk = math.max(1, math.min(chunk, math.max(64, (n + 7) // 8)))
   local rows = {}
   for from = 1, n, chunk do
     local count = math.min(chunk, n - from + 1)

@@ -19,6 +19,7 @@ local function layout(params, chosen, what)
   local all, paths = core.leaves(params)
   if #all == 0 then fail("%s: the parameters hold no tensors", what) end
   sd.eval(params)
+  for i, x in ipairs(all) do all[i] = core.alias(x) end
   if not chosen then
     chosen = {}
     for i = 1, #all do chosen[i] = i end
@@ -52,25 +53,13 @@ local function ravel(list) return (sd.tree.ravel(list)) end
 
 -- ---- products over the data -------------------------------------------------
 
--- Elements that one vector's tangents may take: the parameters and what is
--- computed from the data, for which the data stand.
-local function elements(n, args)
-  local count = n
-  for i = 1, args.n or #args do
-    for _, x in ipairs((core.leaves(args[i], false))) do
-      count = count + x:numel()
-    end
-  end
-  return count
-end
-
 -- raw (v, ...) -> A v, traceable, as the products of an operator: for the data
 -- in args, or summed over chunks.
-local function products(raw, n, args)
+local function products(raw, args)
   if not chunks.is(args[1]) then
     local function one(v) return raw(v, unpack(args, 1, args.n)) end
-    return core.jit(one), operator.in_chunks(
-      core.jit(sd.vmap(one)), operator.chunk_size(elements(n, args)))
+    local product = core.jit(one)
+    return product, operator.in_pieces(core.jit(sd.vmap(one)), product)
   end
   local data = args[1]
   local function shared(V, ...)
@@ -80,22 +69,22 @@ local function products(raw, n, args)
   end
   local function total(f)
     return function(v)
-      local sum
+      local sum -- in f64: chunks may be many
       for _, c in ipairs(data) do
-        local part = c.weight * f(v, unpack(c.args))
+        local part = c.weight * f(v, unpack(c.args)):to "f64"
         sum = sd.eval(sum and sum + part or part)
       end
-      return sum
+      return sum:to(v.dtype)
     end
   end
-  return total(core.jit(raw)), operator.in_chunks(
-    total(core.jit(shared)), operator.chunk_size(elements(n, data[1].args)))
+  local product = total(core.jit(raw))
+  return product, operator.in_pieces(total(core.jit(shared)), product)
 end
 
 -- The operator on the chosen leaves, make (layout) giving its raw product.
 local function build(name, params, args, make, chosen)
   local at = layout(params, chosen, name)
-  local product, rows = products(make(at), at.n, args)
+  local product, rows = products(make(at), args)
   return operator.new {
     n = at.n, dtype = at.dtype, name = name, product = product, rows = rows,
     unravel = at.unravel, parts = at.parts,
@@ -297,5 +286,5 @@ function models.empirical_fisher(model, loss, params, x, y, o)
 end
 
 models.layout, models.outputs, models.ravel = layout, outputs, ravel
-models.elements, models.products = elements, products
+models.products, models.draws = products, draws
 return models

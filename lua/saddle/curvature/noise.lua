@@ -49,7 +49,7 @@ local function covariance(at, f, data, mean, n)
   for i, c in ipairs(data) do
     sum[i] = { args = c.args, count = c.count, weight = 1 }
   end
-  local product, rows = models.products(raw, at.n, { sum, n = 1 })
+  local product, rows = models.products(raw, { sum, n = 1 })
   local function centred(y, v)
     if v.ndim == 1 then return y - mean * sd.dot(mean, v) end
     return y - sd.outer(v:mv(mean), mean)
@@ -65,8 +65,7 @@ end
 --- each example's own gradient g_i: { gradient (tree), norm2 (|g|^2 of the true
 --- gradient, its noise taken off), trace (of the covariance of g_i), scale
 --- (trace / norm2, the simple noise scale), critical (tr(H C) / g'H g, the
---- batch at which noise and curvature cost the same; nil where g'H g is not
---- positive)
+--- batch at which noise and curvature cost the same; nil where g'H g <= 0)
 --- (McCandlish et al. 2018), norms (|g_i|, {N}), covariance (an operator),
 --- alignment (tr(H C) / (|H|_F |C|_F), 1 when noise covariance and Hessian are
 --- proportional, with alignment_error) }.

@@ -14,7 +14,7 @@ local sd = require "saddle.init"
 local operator = {}
 operator.__index = module.fields("an operator", operator, {
   unravel = true, rows = true, parts = true, restrict = true,
-  unchecked = true, whole = true })
+  unchecked = true, whole = true, inverse = true, log_determinant = true })
 
 local function is_operator(x) return getmetatable(x) == operator end
 operator.is = is_operator
@@ -24,22 +24,44 @@ function operator.new(o) return setmetatable(o, operator) end
 
 -- ---- products of many vectors -----------------------------------------------
 
--- Elements that the tangents of one chunk of vectors may take.
-local budget = 2 ^ 23
+-- Bytes that the tangents of the vectors multiplied at once may take, and how
+-- many vectors that may be.
+local budget, most = 2 ^ 28, 512
 
---- How many vectors are multiplied at once, when one takes so many elements.
-function operator.chunk_size(elements)
-  return math.max(1, math.min(64, math.floor(budget / elements)))
+-- What a product takes beside its operand, once what is shared is there.
+local function measure(product, v)
+  sd.eval(v)
+  sd.eval(product(v))
+  local before = core.memory()
+  core.reset_peak()
+  sd.eval(product(v))
+  local used = core.memory().peak - before.live
+  core.reset_peak(before.peak)
+  return math.max(used, 8 * v:numel())
 end
 
---- f for the rows of {k, n}, at most chunk of them at once.
-function operator.in_chunks(f, chunk)
+--- f for the rows of {k, n}, in pieces of one size that bound the memory. What
+--- one row takes is measured with product (a vector to a vector) when first
+--- needed.
+function operator.in_pieces(f, product)
+  local limit
   return function(V)
     local k = V:size(1)
-    if k <= chunk then return f(V) end
-    local parts = {}
-    for from = 1, k, chunk do
-      local part = f(V:narrow(1, from, math.min(chunk, k - from + 1)))
+    if k == 1 or core.is_tracing() then return f(V) end
+    limit = limit or math.floor(math.max(1, math.min(
+      most, budget / measure(product, V[1]))))
+    local pieces = (k + limit - 1) // limit
+    if pieces == 1 then return f(V) end
+    local size, parts = (k + pieces - 1) // pieces, {}
+    for from = 1, k, size do
+      local count = math.min(size, k - from + 1)
+      local part = V:narrow(1, from, count)
+      if count < size then -- the same shape, for the same plan
+        local rest = sd.zeros(size - count, V:size(2), { dtype = V.dtype })
+        part = f(sd.cat({ part, rest }, 1)):narrow(1, 1, count)
+      else
+        part = f(part)
+      end
       parts[#parts + 1] = sd.eval(part)
     end
     return sd.cat(parts, 1)
@@ -379,20 +401,30 @@ function operator:matmat(V)
   return row_products(self, self:columns(V, "matmat")):transpose(1, 2)
 end
 
+--- Calls f (the products of unit vectors from .. from + count - 1, as rows, and
+--- these vectors) until all columns are had.
+function operator:each_columns(f, chunk)
+  local n = self.n
+  local size = math.max(16, math.min(most, 2 ^ 24 // n))
+  chunk = math.min(n, chunk or math.tointeger(size))
+  for from = 1, n, chunk do
+    local count = math.min(chunk, n - from + 1)
+    local e = sd.arange(from, from + count - 1):unsqueeze(2)
+      :eq(sd.arange(1, n)):to(self.dtype)
+    f(row_products(self, e), e)
+  end
+end
+
 --- The whole matrix {n, n}, by chunks of columns that bound the memory.
 ---@param o? table chunk (chosen by size)
 function operator:dense(o)
   o = sd.check_options(o, { "chunk:N" }, "dense")
   if self.whole and not o.chunk then return self.whole() end
-  local n, parts = self.n, {}
-  local chunk = math.min(n, o.chunk or math.max(16, operator.chunk_size(n)))
-  for from = 1, n, chunk do
-    local count = math.min(chunk, n - from + 1)
-    local e = sd.arange(from, from + count - 1):unsqueeze(2)
-      :eq(sd.arange(1, n)):to(self.dtype)
-    parts[#parts + 1] = sd.eval(row_products(self, e))
-  end
-  return sd.cat(parts, 1)
+  local parts = {}
+  self:each_columns(function(rows)
+    parts[#parts + 1] = sd.eval(rows)
+  end, o.chunk)
+  return #parts == 1 and parts[1] or sd.cat(parts, 1)
 end
 
 return operator

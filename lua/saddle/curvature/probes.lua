@@ -1,15 +1,53 @@
 -- Random probes: rows of random signs, or the columns the caller brings.
 
+local fail = require "saddle.fail"
 local sd = require "saddle.init"
 
-return function(self, given, otherwise, seed)
-  if sd.is_tensor(given) then return self:columns(given, "probes") end
-  local count = given or otherwise
-  if math.type(count) ~= "integer" or count < 1 then
-    require "saddle.fail" (
-      "probes: needs a count or a matrix of columns, not %s", tostring(count))
-  end
-  local g = sd.generator(seed or 1)
+local probes = {}
+
+local function signs(self, count, g)
   local u = sd.randint(0, 1, { count, self.n }, { generator = g })
   return (u * 2 - 1):to(self.dtype)
 end
+
+local function check(count)
+  if math.type(count) ~= "integer" or count < 1 then
+    fail("probes: needs a count or a matrix of columns, not %s",
+         tostring(count))
+  end
+  return count
+end
+
+--- All of them as one matrix of rows.
+function probes.rows(self, given, otherwise, seed)
+  if sd.is_tensor(given) then return self:columns(given, "probes") end
+  return signs(self, check(given or otherwise), sd.generator(seed or 1))
+end
+
+-- Elements of the probes that are there at once.
+local budget = 2 ^ 25
+
+--- The mean of estimate(rows) -> value, standard error over all probes, some
+--- at a time, and its standard error (Chan, Golub and LeVeque 1979).
+function probes.mean(self, given, otherwise, seed, estimate)
+  if sd.is_tensor(given) then
+    return estimate(self:columns(given, "probes"))
+  end
+  local count, g = check(given or otherwise), sd.generator(seed or 1)
+  local size = math.max(2, budget // self.n)
+  if count <= size then return estimate(signs(self, count, g)) end
+  local total, mean, square = 0, 0, 0
+  while total < count do
+    local m = math.tointeger(math.min(size, count - total))
+    local value, error = estimate(signs(self, m, g))
+    local delta, all = value - mean, total + m
+    local own = m > 1 and error ^ 2 * (m * (m - 1)) or 0
+    square = square + own + delta ^ 2 * (total * m / all)
+    mean = mean + delta * (m / all)
+    if sd.is_tensor(mean) then sd.eval(mean, square) end
+    total = all
+  end
+  return mean, (square / (total * (total - 1))) ^ 0.5
+end
+
+return probes

@@ -165,7 +165,7 @@ end
 function operator:density(o)
   o = sd.check_options(o, { "steps:N", "probes", "sigma:F", "seed:I",
                             "points:N", "reorthogonalize:B" }, "density")
-  local p = probes(self, o.probes, 4, o.seed)
+  local p = probes.rows(self, o.probes, 4, o.seed)
   local d = core.density(self:checked(), p, flags {
     steps = math.min(o.steps or 80, self.n), sigma = o.sigma,
     points = o.points, reorthogonalize = o.reorthogonalize })
@@ -200,6 +200,9 @@ function operator:logdet(o)
   o = sd.check_options(o, { "damping:F", "method:S", "steps:N", "probes",
                             "seed:I" }, "logdet")
   local damping = o.damping or 0
+  if self.log_determinant and not o.method then
+    return self.log_determinant(damping), 0, 0
+  end
   local method = one_of(o.method or self.n <= dense_logdet and "dense" or
                         "lanczos", { "dense", "lanczos" }, "logdet: method")
   local function log(w)

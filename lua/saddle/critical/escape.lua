@@ -1,0 +1,49 @@
+-- Down from a saddle.
+
+local classify = require "saddle.critical.classify"
+local sd = require "saddle.init"
+
+--- A point below params, along the direction of the most negative curvature:
+--- the parameters, and { escaped, loss, before, curvature, step, point (what
+--- classify said) }. The step doubles while the loss falls, on the side that
+--- falls more. Where no curvature is negative the parameters come back as they
+--- are, escaped = false, with reason.
+---
+--- ```lua
+--- local f = function(p) return p[1] ^ 2 - p[2] ^ 2 + p[2] ^ 4 end
+--- print(sd.critical.escape(f, sd.zeros(2)))
+--- ```
+---@param f function of params, ...
+---@param params any tree
+---@param o? table step (the first: 1e-3 of |params|, at least 1e-3), args
+return function(f, params, o)
+  o = sd.check_options(o, { "step:F", "args:L" }, "escape")
+  local args = o.args or {}
+  local c = classify(f, params, { args = o.args })
+  if not c.direction then
+    return params, { escaped = false, loss = c.loss, before = c.loss,
+                     curvature = c.eigenvalues[1], step = 0, point = c,
+                     reason = "no curvature is negative" }
+  end
+  local function at(s)
+    local p = sd.tree.axpy(s, c.direction, params)
+    local loss = f(p, table.unpack(args))
+    return loss:item(), p
+  end
+  local first = o.step or 1e-3 * math.max(sd.tree.norm(params):item(), 1)
+  local best, loss, step = params, c.loss, 0
+  for _, sign in ipairs { 1, -1 } do
+    local s, low = sign * first, c.loss
+    for _ = 1, 60 do
+      local value, p = at(s)
+      if not (value < low) then break end
+      low = value
+      if value < loss then best, loss, step = p, value, s end
+      s = 2 * s
+    end
+  end
+  return best, { escaped = loss < c.loss, loss = loss, before = c.loss,
+                 curvature = c.eigenvalues[1], step = step, point = c,
+                 reason = loss < c.loss and "the loss falls" or
+                          "the loss falls on neither side" }
+end

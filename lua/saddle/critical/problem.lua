@@ -1,0 +1,44 @@
+-- A function of a tree as one of a flat vector, with what finders ask of it.
+
+local core = require "saddle.core"
+local fail = require "saddle.fail"
+local operator = require "saddle.curvature.operator"
+local sd = require "saddle.init"
+
+-- Up to this many parameters finders work on the whole Hessian.
+local dense_limit = 500
+
+--- { x (the start), n, dense (whether hessian gives matrices), unravel,
+--- slope (v -> loss, gradient), hessian (v -> matrix in f64, or operator) }.
+return function(f, start, args, what)
+  local flat, unravel = sd.tree.ravel(start)
+  if flat.dtype ~= "f32" and flat.dtype ~= "f64" then
+    fail("%s: parameters of %s; f32 or f64 needed", what, flat.dtype)
+  end
+  args = args or {}
+  local function at(v) return (f(unravel(v), table.unpack(args))) end
+  local p = { x = sd.eval(flat), n = flat:numel(), unravel = unravel,
+              dense = flat:numel() <= dense_limit }
+  local slope = core.jit(function(v) return sd.value_and_grad(at)(v) end)
+  local product = core.jit(function(v, d) return sd.hvp(at, v, d) end)
+  local whole = core.jit(function(v) return sd.hessian(at)(v) end)
+
+  function p.slope(v)
+    local loss, g = slope(v)
+    sd.eval(loss, g)
+    return loss:item(), g
+  end
+
+  function p.product(v, d) return product(v, d) end
+
+  function p.hessian(v)
+    if p.dense then
+      local H = whole(v):to "f64"
+      return (H + H:transpose(1, 2)) / 2
+    end
+    return operator.new {
+      n = p.n, dtype = flat.dtype, name = "hessian",
+      product = function(d) return product(v, d) end }
+  end
+  return p
+end
