@@ -94,8 +94,8 @@ static int run(lua_State *L) {
   const CommandLine *c = lua_touserdata(L, 1);
   SdOptions o;
   int status = 0;
-  set_collector(L);
   open_libraries(L);
+  set_collector(L);
   if (!sd_options_read(L, &o, c->argc, c->argv)) {
     sd_script_report(L);
     lua_pushinteger(L, BAD_USAGE);
@@ -147,7 +147,7 @@ int main(int argc, char **argv) {
   }
   lua_setwarnf(L, warn, &warnings);
   /* Handles are small and many: collected while still in the caches. */
-  lua_gc(L, LUA_GCINC, 130, 400, 0);
+  lua_gc(L, LUA_GCGEN, 0, 0);
   lua_pushcfunction(L, run);
   lua_pushlightuserdata(L, &c);
   if (lua_pcall(L, 1, 1, 0) == LUA_OK)

@@ -20,7 +20,7 @@ static int open_core(lua_State *L) {
 }
 
 int luaopen_saddle(lua_State *L) {
-  lua_gc(L, LUA_GCINC, 0, 0, 0);
+  lua_gc(L, LUA_GCGEN, 0, 0);
   sd_lua_preload_library(L);
   luaL_requiref(L, "saddle.core", open_core, 0);
   lua_pop(L, 1);
