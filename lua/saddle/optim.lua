@@ -297,15 +297,40 @@ local function matched(own, params, grads)
   return list, g, paths
 end
 
--- The plain way, one graph of all.
+-- The tensors right in the states.
+local function tensors_of(states)
+  local list = {}
+  for _, s in ipairs(states) do
+    for _, v in pairs(s) do
+      if sd.is_tensor(v) then list[#list + 1] = v end
+    end
+  end
+  return list
+end
+
+-- Other handles in place of the rule's, which it may have kept.
+local function own_handles(states)
+  for _, s in ipairs(states) do
+    for k, v in pairs(s) do
+      if sd.is_tensor(v) then s[k] = core.alias(v) end
+    end
+  end
+end
+
+-- The plain way, one graph of all. The new state is written over the old one
+-- where nobody else has it.
 local function update(own, params, grads)
   local list, g, paths = matched(own, params, grads)
   settle(own)
   check_params(own, list, paths)
   local new, states = update_all(own, list, g, own.states, paths, own.t + 1)
+  -- The rule's handles are dropped before the collector may call them old.
+  own_handles(states)
   local all = core.leaves(states, false)
-  core.eval(table.move(new, 1, #new, #all + 1, all))
+  local spent = own.shown == own.states and {} or tensors_of(own.states)
+  core.eval(table.move(new, 1, #new, #all + 1, all), spent)
   own.states, own.t = states, own.t + 1
+  core.release(spent)
   return core.rebuild(params, new)
 end
 

@@ -237,21 +237,31 @@ static SdStatus pin(SdTrace *t, SdNode *n, SdError *err) {
   return s;
 }
 
+SdArray *sd_node_room(const SdNode *n, SdError *err) {
+  return sd_memory_alloc(n->nout * sizeof(SdArray), err);
+}
+
+void sd_node_settle(SdNode *n, SdArray *room, const SdArray *value) {
+  memcpy(room, value, n->nout * sizeof *room);
+  n->value = room;
+  if (!live_trace(n)) detach(n);
+}
+
 SdStatus sd_node_set_value(SdNode *n, SdArray *value, SdError *err) {
   SdTrace *t = live_trace(n);
-  SdArray *copy = sd_memory_alloc(n->nout * sizeof *copy, err);
-  SdStatus s = copy ? SD_OK : err->code;
+  SdArray *room = sd_node_room(n, err);
+  SdStatus s = room ? SD_OK : err->code;
   if (s == SD_OK && t) s = pin(t, n, err);
   if (s != SD_OK) {
-    sd_memory_free(copy, n->nout * sizeof *copy);
+    sd_memory_free(room, n->nout * sizeof *room);
     for (int k = 0; k < n->nout; k++) sd_array_release(&value[k]);
     return s;
   }
-  memcpy(copy, value, n->nout * sizeof *copy);
-  n->value = copy;
-  if (!t) detach(n);
+  sd_node_settle(n, room, value);
   return SD_OK;
 }
+
+int sd_node_is_traced(const SdNode *n) { return live_trace(n) != NULL; }
 
 int sd_node_is_heavy(const SdNode *n) {
   return n->depth > max_depth || n->held > max_held;

@@ -94,6 +94,11 @@ void sd_node_release(SdNode *n); /* n may be NULL */
 /* Hands an evaluated node its value (nout arrays, taken over) and drops
 ** its inputs unless a live trace needs them. */
 SdStatus sd_node_set_value(SdNode *n, SdArray *value, SdError *err);
+/* The same in two steps, the second of which cannot fail: room for the value
+** of a node outside all live traces, and the value put there. */
+SdArray *sd_node_room(const SdNode *n, SdError *err);
+void sd_node_settle(SdNode *n, SdArray *room, const SdArray *value);
+int sd_node_is_traced(const SdNode *n); /* by a live trace */
 
 /* Follows tracers and other aliases to the node that is computed. */
 static inline SdNode *sd_node_resolve(SdNode *n) {

@@ -459,12 +459,40 @@ static double written_by(const SdPlan *p, const Step *st) {
   return bytes;
 }
 
+/* Room for the values that nodes keep of the tail, by item. */
+static SdStatus make_rooms(const SdPlan *p, SdArray **rooms, SdError *err) {
+  for (int i = 0; i < p->sched.count; i++) {
+    const SdNode *n = p->sched.items[i].node;
+    if (!p->keep[i] || p->sched.items[i].leaf || n->value) continue;
+    rooms[i] = sd_node_room(n, err);
+    if (!rooms[i]) return err->code;
+  }
+  return SD_OK;
+}
+
+static void fill_rooms(SdPlan *p, SdArray **rooms) {
+  for (int i = 0; i < p->sched.count; i++) {
+    if (!rooms[i]) continue;
+    SdArray value = sd_array_retain(array_of(p, i));
+    sd_node_settle(p->sched.items[i].node, rooms[i], &value);
+    rooms[i] = NULL;
+  }
+}
+
+static void free_rooms(const SdPlan *p, SdArray **rooms) {
+  for (int i = 0; i < p->sched.count; i++)
+    if (rooms[i])
+      sd_memory_free(rooms[i],
+                     p->sched.items[i].node->nout * sizeof **rooms);
+}
+
 /* All memory the tail needs is there before its first step. */
-static SdStatus run_tail(SdPlan *p, SdError *err) {
+static SdStatus run_in_rooms(SdPlan *p, SdArray **rooms, SdError *err) {
   Operands o;
   double written = 0;
   size_t most = 0;
   SdStatus s = sd_interrupt_check(err);
+  if (s == SD_OK) s = make_rooms(p, rooms, err);
   for (int i = p->tail; i < p->nsteps && s == SD_OK; i++) {
     s = allocate_outputs(p, &p->steps[i], err);
     if (s == SD_OK) written += written_by(p, &p->steps[i]);
@@ -481,16 +509,28 @@ static SdStatus run_tail(SdPlan *p, SdError *err) {
     find_operands(p, &p->steps[i], &o);
     sd_program_run_whole(p->steps[i].program, o.in, o.out, written,
                          scratch);
-    release_dying(p, &p->steps[i]);
+    if (p->replay) release_dying(p, &p->steps[i]);
   }
   sd_memory_free(scratch, most);
+  fill_rooms(p, rooms);
   return SD_OK;
+}
+
+static SdStatus run_tail(SdPlan *p, SdError *err) {
+  size_t bytes = (size_t)p->sched.count * sizeof(SdArray *);
+  SdArray **rooms = sd_memory_alloc(bytes, err);
+  if (!rooms) return err->code;
+  memset(rooms, 0, bytes);
+  SdStatus s = run_in_rooms(p, rooms, err);
+  free_rooms(p, rooms);
+  sd_memory_free(rooms, bytes);
+  return s;
 }
 
 static SdStatus run_steps(SdPlan *p, SdError *err) {
   SdStatus s = SD_OK;
   for (int i = 0; i < p->sched.count; i++)
-    if (p->sched.items[i].leaf && i >= p->ninputs)
+    if (p->sched.items[i].leaf && (i >= p->ninputs || !p->replay))
       p->at[i] = p->sched.items[i].node->value;
   for (int i = 0; i < p->tail && s == SD_OK; i++)
     s = run_step(p, &p->steps[i], err);
@@ -545,18 +585,38 @@ static SdStatus deliver_aliases(SdNode *const *roots, int nroots,
   return s;
 }
 
-SdStatus sd_plan_eval(SdNode *const *roots, int nroots, SdError *err) {
+/* Spent nodes that somebody else holds are kept from being written over.  So
+** is everything under a live trace, which may ask for derivatives. */
+static void spare_shared(SdPlan *p) {
+  int is_traced = 0;
+  for (int i = 0; i < p->sched.count; i++)
+    is_traced |= sd_node_is_traced(p->sched.items[i].node);
+  for (int i = 0; i < p->ninputs; i++) {
+    const Item *x = &p->sched.items[i];
+    /* refs: ours, the caller's and the edges within the schedule */
+    if (is_traced || x->node->refs > x->uses + 2) p->keep[i] = 1;
+  }
+}
+
+SdStatus sd_plan_eval_over(SdNode *const *roots, int nroots,
+                           SdNode *const *spent, int nspent, SdError *err) {
   int pending = 0;
   for (int i = 0; i < nroots; i++) pending |= !roots[i]->value;
   if (!pending) return SD_OK;
-  SdPlan *p = plan_alloc(nroots, 0, err);
+  SdPlan *p = plan_alloc(nroots, nspent, err);
   if (!p) return err->code;
-  SdStatus s = build(p, roots, NULL, err);
+  p->ndonated = nspent;
+  SdStatus s = build(p, roots, spent, err);
   if (s == SD_OK) {
     choose_keepers(p);
+    spare_shared(p);
     s = run_steps(p, err);
     release_arrays(p);
   }
   sd_plan_free(p);
   return s == SD_OK ? deliver_aliases(roots, nroots, err) : s;
+}
+
+SdStatus sd_plan_eval(SdNode *const *roots, int nroots, SdError *err) {
+  return sd_plan_eval_over(roots, nroots, NULL, 0, err);
 }

@@ -30,6 +30,12 @@ SdStatus sd_plan_run(SdPlan *plan, const SdArray *inputs, SdArray *outputs,
 /* Computes all roots that have no value yet. */
 SdStatus sd_plan_eval(SdNode *const *roots, int nroots, SdError *err);
 
+/* The same.  The nodes spent, which have values, may be written over if all
+** goes well, where only the caller, once each, and the graphs of the roots
+** hold them: the caller then lets go of them. */
+SdStatus sd_plan_eval_over(SdNode *const *roots, int nroots,
+                           SdNode *const *spent, int nspent, SdError *err);
+
 /* Counters for tests and `%time`. */
 typedef struct SdPlanStats {
   size_t plans, steps, programs, instructions;

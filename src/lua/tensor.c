@@ -125,15 +125,20 @@ void sd_lua_close(lua_State *L, SdBuilder *b) {
   if (sd_builder_close(b, &err) != SD_OK) sd_lua_raise(L, &err);
 }
 
-void sd_lua_eval(lua_State *L, SdNode *const *roots, int n) {
+static void eval_over(lua_State *L, SdNode *const *roots, int n,
+                      SdNode *const *spent, int nspent) {
   SdError err;
   SdStatus s;
   int tried = 0;
   do {
-    s = sd_plan_eval(roots, n, &err);
+    s = sd_plan_eval_over(roots, n, spent, nspent, &err);
   } while (sd_lua_retry(L, s, &tried));
   if (s != SD_OK) sd_lua_raise(L, &err);
   sd_lua_charge(L);
+}
+
+void sd_lua_eval(lua_State *L, SdNode *const *roots, int n) {
+  eval_over(L, roots, n, NULL, 0);
 }
 
 void sd_lua_settle(lua_State *L, SdNode *n) {
@@ -448,17 +453,40 @@ static int core_tensor(lua_State *L) {
   return 1;
 }
 
-/* eval(list of tensors): computes them all at once. */
-static int core_eval(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  int n = (int)lua_rawlen(L, 1);
-  SdNode **roots = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *roots, 0);
-  for (int i = 0; i < n; i++) {
-    lua_rawgeti(L, 1, i + 1);
-    roots[i] = sd_lua_check_tensor(L, -1, "eval");
+/* The nodes of the list of tensors at index i, in a userdata pushed. */
+static SdNode **push_nodes(lua_State *L, int i, int *n) {
+  luaL_checktype(L, i, LUA_TTABLE);
+  *n = (int)lua_rawlen(L, i);
+  SdNode **nodes = lua_newuserdatauv(L, (size_t)(*n + 1) * sizeof *nodes, 0);
+  for (int k = 0; k < *n; k++) {
+    lua_rawgeti(L, i, k + 1);
+    nodes[k] = sd_lua_check_tensor(L, -1, "eval");
     lua_pop(L, 1);
   }
-  sd_lua_eval(L, roots, n);
+  return nodes;
+}
+
+/* Bytes from which it pays to write over what is spent. */
+static const double worth_reusing = 1e6;
+
+static double bytes_of(SdNode *const *nodes, int n) {
+  double bytes = 0;
+  for (int k = 0; k < n; k++)
+    if (nodes[k]->value) bytes += (double)nodes[k]->value->buffer->bytes;
+  return bytes;
+}
+
+/* eval(list of tensors [, spent]): computes them all at once.  The tensors of
+** the list spent may be written over; the caller releases them after that. */
+static int core_eval(lua_State *L) {
+  int n, nspent = 0;
+  lua_settop(L, 2);
+  SdNode **roots = push_nodes(L, 1, &n), **spent = NULL;
+  if (!lua_isnil(L, 2)) spent = push_nodes(L, 2, &nspent);
+  for (int k = 0; k < nspent; k++)
+    if (!spent[k]->value) nspent = 0;
+  if (bytes_of(spent, nspent) < worth_reusing) nspent = 0;
+  eval_over(L, roots, n, spent, nspent);
   return 0;
 }
 
