@@ -476,8 +476,12 @@ static double bytes_of(SdNode *const *nodes, int n) {
   return bytes;
 }
 
-/* eval(list of tensors [, spent]): computes them all at once.  The tensors of
-** the list spent may be written over; the caller releases them after that. */
+/*
+** eval(list of tensors [, spent]): computes them all at once.  The tensors of
+** the list spent may be written over; the caller releases them after that.
+** Handles that nobody has any more would hold them: the collector drops these
+** first.
+*/
 static int core_eval(lua_State *L) {
   int n, nspent = 0;
   lua_settop(L, 2);
@@ -486,6 +490,7 @@ static int core_eval(lua_State *L) {
   for (int k = 0; k < nspent; k++)
     if (!spent[k]->value) nspent = 0;
   if (bytes_of(spent, nspent) < worth_reusing) nspent = 0;
+  if (nspent > 0) lua_gc(L, LUA_GCSTEP, 0);
   eval_over(L, roots, n, spent, nspent);
   return 0;
 }
