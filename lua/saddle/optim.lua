@@ -120,7 +120,10 @@ local function update_all(own, params, grads, states, paths, t, now)
               hyper_for(own, paths[i], t, now)
     cache[1] = h
     local s = {}
-    for k, v in pairs(states[i]) do s[k] = v end
+    -- Handles of the rule's own, which it may keep: ours may be spent.
+    for k, v in pairs(states[i]) do
+      s[k] = sd.is_tensor(v) and core.alias(v) or v
+    end
     local q = own.rule.update(p, grads[i], s, h)
     if not sd.is_tensor(q) then
       fail("%s: update returned a %s, not the new parameter",

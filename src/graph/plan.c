@@ -1,41 +1,10 @@
-#include "graph/plan.h"
+#include "graph/plan_private.h"
 
-#include "base/interrupt.h"
 #include "base/memory.h"
-#include "graph/schedule.h"
 
 #include <string.h>
 
 SdPlanStats sd_plan_stats;
-
-typedef struct Step {
-  SdProgram *program; /* NULL: the kernel or view of node */
-  SdNode *node;
-  int inputs, ninputs;   /* a range of plan->refs: items read */
-  int outputs, noutputs; /* items written */
-  int dying, ndying;     /* items whose memory ends here */
-  int late;              /* belongs to the tail */
-} Step;
-
-struct SdPlan {
-  Schedule sched;
-  Step *steps;
-  int nsteps, nrefs;
-  size_t refs_capacity;
-  int *refs;
-  int *first;    /* item: its first array in arrays */
-  int *last;     /* item: the last step that reads it, or -1 */
-  char *keep;    /* item: its node wants the value (eval only) */
-  int narrays;
-  SdArray *arrays;
-  const SdArray **at; /* item: where its value is during a run */
-  int *roots;
-  int nroots, ninputs;
-  int ndonated;
-  int tail; /* the first step of those that may write over donated inputs */
-  int replay; /* made by sd_plan_new */
-  int runs;
-};
 
 /* ---- building ----------------------------------------------------------- */
 
@@ -46,8 +15,7 @@ static SdStatus push_ref(SdPlan *p, int item, SdError *err) {
   return s;
 }
 
-/* A constant read by a kernel or looked at gets an array after all. */
-static SdStatus materialize(SdNode *n, SdError *err) {
+SdStatus sd_plan_materialize(SdNode *n, SdError *err) {
   SdArray a;
   if (n->value || n->op->kind != SD_KIND_CONSTANT) return SD_OK;
   SdStatus s = sd_array_new(&a, n->dtype, &n->shape, err);
@@ -61,10 +29,10 @@ static SdStatus materialize(SdNode *n, SdError *err) {
 static SdStatus kernel_step(SdPlan *p, Step *st, int i, SdError *err) {
   const Item *x = &p->sched.items[i];
   SdStatus s = SD_OK;
-  st->node = x->node;
   for (int k = 0; k < x->node->nin && s == SD_OK; k++) {
     int j = sd_schedule_input(&p->sched, i, k);
-    s = materialize(p->sched.items[j].node, err);
+    s = sd_plan_materialize(p->sched.items[j].node, err);
+    p->sched.items[j].looked = 1;
     if (s == SD_OK) s = push_ref(p, j, err);
   }
   st->ninputs = p->nrefs - st->inputs;
@@ -81,7 +49,7 @@ static SdStatus operand(SdPlan *p, Step *st, int unit, int i, int *reg,
   Item *x = &p->sched.items[i];
   const SdNode *n = x->node;
   SdStatus s = SD_OK;
-  if (n->op->kind == SD_KIND_CONSTANT) {
+  if (n->op->kind == SD_KIND_CONSTANT && p->replay) {
     *reg = sd_program_constant(st->program, n->dtype, n->attr->f);
   } else if (x->seen && x->level == unit) {
     *reg = x->reader;
@@ -172,7 +140,7 @@ static SdStatus program_step(SdPlan *p, Step *st, int first, SdError *err) {
   if (s == SD_OK) s = program_outputs(p, st, first, err);
   st->program = s == SD_OK ? sd_program_finish(st->program, err) : NULL;
   if (!st->program) return err->code;
-  if (p->replay) st->program = share(p, st->program);
+  st->program = share(p, st->program);
   return SD_OK;
 }
 
@@ -247,9 +215,13 @@ static SdStatus find_deaths(SdPlan *p, SdError *err) {
 static SdStatus place_arrays(SdPlan *p, SdError *err) {
   for (int i = 0; i < p->sched.count; i++) {
     const Item *x = &p->sched.items[i];
-    p->first[i] = p->narrays;
-    if (!x->leaf && x->output) p->narrays += x->node->nout;
+    p->first[i] = x->leaf ? p->nscalars : p->narrays;
+    if (x->leaf) p->nscalars += x->node->op->kind == SD_KIND_CONSTANT;
+    else if (x->output) p->narrays += x->node->nout;
   }
+  p->scalars =
+      sd_memory_alloc((size_t)p->nscalars * sizeof *p->scalars, err);
+  if (!p->scalars) return err->code;
   p->arrays = sd_memory_alloc((size_t)p->narrays * sizeof *p->arrays, err);
   if (!p->arrays) return err->code;
   for (int i = 0; i < p->narrays; i++) p->arrays[i].buffer = NULL;
@@ -275,17 +247,14 @@ static SdStatus find_roots(SdPlan *p, SdNode *const *roots, SdError *err) {
   for (int i = 0; i < p->nroots && s == SD_OK; i++) {
     SdNode *n = sd_node_resolve(roots[i]);
     p->roots[i] = n->slot;
-    s = materialize(n, err);
+    s = sd_plan_materialize(n, err);
   }
   return s;
 }
 
-static SdStatus build(SdPlan *p, SdNode *const *roots, SdNode *const *inputs,
-                      SdError *err) {
-  SdStatus s = sd_schedule_make(&p->sched, roots, p->nroots, inputs,
-                                p->ninputs, p->replay, err);
-  if (s != SD_OK) return s;
-  s = allocate_tables(p, err);
+SdStatus sd_plan_build(SdPlan *p, SdNode *const *roots, SdError *err) {
+  SdStatus s = sd_schedule_group(&p->sched, roots, p->nroots, err);
+  if (s == SD_OK) s = allocate_tables(p, err);
   if (s == SD_OK) s = find_roots(p, roots, err);
   if (s == SD_OK) s = build_steps(p, err);
   if (s == SD_OK) s = split_tail(p, err);
@@ -296,7 +265,7 @@ static SdStatus build(SdPlan *p, SdNode *const *roots, SdNode *const *inputs,
   return s;
 }
 
-static SdPlan *plan_alloc(int nroots, int ninputs, SdError *err) {
+SdPlan *sd_plan_alloc(int nroots, int ninputs, SdError *err) {
   SdPlan *p = sd_memory_alloc(sizeof *p, err);
   if (!p) return NULL;
   memset(p, 0, sizeof *p);
@@ -308,11 +277,13 @@ static SdPlan *plan_alloc(int nroots, int ninputs, SdError *err) {
 SdStatus sd_plan_new(SdPlan **plan, SdNode *const *roots, int nroots,
                      SdNode *const *inputs, int ninputs, int ndonated,
                      SdError *err) {
-  SdPlan *p = *plan = plan_alloc(nroots, ninputs, err);
+  SdPlan *p = *plan = sd_plan_alloc(nroots, ninputs, err);
   if (!p) return err->code;
   p->replay = 1;
   p->ndonated = ndonated;
-  SdStatus s = build(p, roots, inputs, err);
+  SdStatus s = sd_schedule_walk(&p->sched, roots, nroots, inputs, ninputs, 1,
+                                err);
+  if (s == SD_OK) s = sd_plan_build(p, roots, err);
   if (s != SD_OK) {
     sd_plan_free(p);
     *plan = NULL;
@@ -333,225 +304,10 @@ void sd_plan_free(SdPlan *p) {
   sd_memory_free(p->keep, n);
   sd_memory_free(p->at, n * sizeof *p->at);
   sd_memory_free(p->arrays, (size_t)p->narrays * sizeof *p->arrays);
+  sd_memory_free(p->scalars, (size_t)p->nscalars * sizeof *p->scalars);
   sd_memory_free(p->roots, (size_t)p->nroots * sizeof *p->roots);
   sd_schedule_free(&p->sched);
   sd_memory_free(p, sizeof *p);
-}
-
-/* ---- running ------------------------------------------------------------ */
-
-static SdArray *array_of(SdPlan *p, int item) {
-  return &p->arrays[p->first[item]];
-}
-
-static void release_item(SdPlan *p, int item) {
-  for (int k = 0; k < p->sched.items[item].node->nout; k++) {
-    SdArray *a = array_of(p, item) + k;
-    if (a->buffer) sd_array_release(a);
-  }
-}
-
-/* Whether step st may write over what it reads last of the item. */
-static int is_spent(const SdPlan *p, const Step *st, int item) {
-  const Item *x = &p->sched.items[item];
-  int number = (int)(st - p->steps);
-  if (x->root || p->keep[item] || p->last[item] != number) return 0;
-  return !x->leaf || (number >= p->tail && item < p->ninputs &&
-                      item >= p->ninputs - p->ndonated);
-}
-
-/* A dying input's buffer for output k of the program, if one fits. */
-static int reuse(SdPlan *p, const Step *st, int k, SdArray *out) {
-  const SdNode *n = p->sched.items[p->refs[st->outputs + k]].node;
-  for (int i = 0; i < st->ninputs; i++) {
-    int item = p->refs[st->inputs + i];
-    if (!is_spent(p, st, item)) continue;
-    const SdArray *a = p->at[item];
-    if (!a->buffer || a->buffer->refs != 1 || a->data != a->buffer->data ||
-        sd_dtype_size(a->dtype) != sd_dtype_size(n->dtype) ||
-        !sd_shape_equal(&a->shape, &n->shape) || !sd_array_is_contiguous(a) ||
-        !sd_program_may_share(st->program, i, k))
-      continue;
-    *out = sd_array_retain(a);
-    out->dtype = n->dtype;
-    return 1;
-  }
-  return 0;
-}
-
-/* What a program reads and writes. */
-typedef struct Operands {
-  const SdArray *in[SD_PROGRAM_OPERANDS + SD_PROGRAM_INSTRUCTIONS * 3];
-  SdArray *out[SD_PROGRAM_INSTRUCTIONS];
-} Operands;
-
-static void find_operands(SdPlan *p, const Step *st, Operands *o) {
-  for (int k = 0; k < st->ninputs; k++)
-    o->in[k] = p->at[p->refs[st->inputs + k]];
-  for (int k = 0; k < st->noutputs; k++)
-    o->out[k] = array_of(p, p->refs[st->outputs + k]);
-}
-
-static SdStatus allocate_outputs(SdPlan *p, const Step *st, SdError *err) {
-  for (int k = 0; k < st->noutputs; k++) {
-    int item = p->refs[st->outputs + k];
-    const SdNode *n = p->sched.items[item].node;
-    SdArray *out = array_of(p, item);
-    p->at[item] = out;
-    if (n->op->kind == SD_KIND_ELEMENTWISE && reuse(p, st, k, out)) continue;
-    SdStatus s = sd_array_new(out, n->dtype, &n->shape, err);
-    if (s != SD_OK) return s;
-  }
-  return SD_OK;
-}
-
-static SdStatus run_program(SdPlan *p, const Step *st, SdError *err) {
-  Operands o;
-  SdStatus s = allocate_outputs(p, st, err);
-  if (s != SD_OK) return s;
-  find_operands(p, st, &o);
-  return sd_program_run(st->program, o.in, o.out, err);
-}
-
-static SdStatus run_kernel(SdPlan *p, const Step *st, SdError *err) {
-  const SdArray *in[256];
-  SdNode *n = st->node;
-  SdArray *out = array_of(p, p->refs[st->outputs]);
-  p->at[p->refs[st->outputs]] = out;
-  for (int k = 0; k < st->ninputs; k++)
-    in[k] = p->at[p->refs[st->inputs + k]];
-  if (n->op->refresh && p->replay) n->op->refresh(n);
-  if (n->op->kind == SD_KIND_CALL && !(n->op->flags & SD_OP_ALLOCATES)) {
-    SdStatus s = sd_array_new(out, n->dtype, &n->shape, err);
-    if (s != SD_OK) return s;
-  }
-  SdStatus s = n->op->eval(n, in, out, err);
-  return s == SD_OK ? sd_interrupt_check(err) : s;
-}
-
-/* Gives the node of an item its value, keeping ours. */
-static SdStatus deliver(SdPlan *p, int item, SdError *err) {
-  SdNode *n = p->sched.items[item].node;
-  SdArray value[SD_MAX_RESULTS];
-  for (int k = 0; k < n->nout; k++)
-    value[k] = sd_array_retain(array_of(p, item) + k);
-  return sd_node_set_value(n, value, err);
-}
-
-static void release_dying(SdPlan *p, const Step *st) {
-  for (int k = 0; k < st->ndying; k++) release_item(p, p->refs[st->dying + k]);
-}
-
-static SdStatus run_step(SdPlan *p, const Step *st, SdError *err) {
-  SdStatus s = st->program ? run_program(p, st, err) : run_kernel(p, st, err);
-  for (int k = 0; k < st->noutputs && s == SD_OK; k++) {
-    int item = p->refs[st->outputs + k];
-    if (p->keep[item]) s = deliver(p, item, err);
-  }
-  release_dying(p, st);
-  return s;
-}
-
-static double written_by(const SdPlan *p, const Step *st) {
-  double bytes = 0;
-  for (int k = 0; k < st->noutputs; k++)
-    bytes += (double)p->at[p->refs[st->outputs + k]]->buffer->bytes;
-  return bytes;
-}
-
-/* Room for the values that nodes keep of the tail, by item. */
-static SdStatus make_rooms(const SdPlan *p, SdArray **rooms, SdError *err) {
-  for (int i = 0; i < p->sched.count; i++) {
-    const SdNode *n = p->sched.items[i].node;
-    if (!p->keep[i] || p->sched.items[i].leaf || n->value) continue;
-    rooms[i] = sd_node_room(n, err);
-    if (!rooms[i]) return err->code;
-  }
-  return SD_OK;
-}
-
-static void fill_rooms(SdPlan *p, SdArray **rooms) {
-  for (int i = 0; i < p->sched.count; i++) {
-    if (!rooms[i]) continue;
-    SdArray value = sd_array_retain(array_of(p, i));
-    sd_node_settle(p->sched.items[i].node, rooms[i], &value);
-    rooms[i] = NULL;
-  }
-}
-
-static void free_rooms(const SdPlan *p, SdArray **rooms) {
-  for (int i = 0; i < p->sched.count; i++)
-    if (rooms[i])
-      sd_memory_free(rooms[i],
-                     p->sched.items[i].node->nout * sizeof **rooms);
-}
-
-/* All memory the tail needs is there before its first step. */
-static SdStatus run_in_rooms(SdPlan *p, SdArray **rooms, SdError *err) {
-  Operands o;
-  double written = 0;
-  size_t most = 0;
-  SdStatus s = sd_interrupt_check(err);
-  if (s == SD_OK) s = make_rooms(p, rooms, err);
-  for (int i = p->tail; i < p->nsteps && s == SD_OK; i++) {
-    s = allocate_outputs(p, &p->steps[i], err);
-    if (s == SD_OK) written += written_by(p, &p->steps[i]);
-  }
-  for (int i = p->tail; i < p->nsteps && s == SD_OK; i++) {
-    find_operands(p, &p->steps[i], &o);
-    size_t bytes =
-        sd_program_scratch(p->steps[i].program, o.in, o.out, written);
-    if (bytes > most) most = bytes;
-  }
-  void *scratch = s == SD_OK ? sd_memory_alloc(most, err) : NULL;
-  if (!scratch) return err->code;
-  for (int i = p->tail; i < p->nsteps; i++) {
-    find_operands(p, &p->steps[i], &o);
-    sd_program_run_whole(p->steps[i].program, o.in, o.out, written,
-                         scratch);
-    if (p->replay) release_dying(p, &p->steps[i]);
-  }
-  sd_memory_free(scratch, most);
-  fill_rooms(p, rooms);
-  return SD_OK;
-}
-
-static SdStatus run_tail(SdPlan *p, SdError *err) {
-  size_t bytes = (size_t)p->sched.count * sizeof(SdArray *);
-  SdArray **rooms = sd_memory_alloc(bytes, err);
-  if (!rooms) return err->code;
-  memset(rooms, 0, bytes);
-  SdStatus s = run_in_rooms(p, rooms, err);
-  free_rooms(p, rooms);
-  sd_memory_free(rooms, bytes);
-  return s;
-}
-
-static SdStatus run_steps(SdPlan *p, SdError *err) {
-  SdStatus s = SD_OK;
-  for (int i = 0; i < p->sched.count; i++)
-    if (p->sched.items[i].leaf && (i >= p->ninputs || !p->replay))
-      p->at[i] = p->sched.items[i].node->value;
-  for (int i = 0; i < p->tail && s == SD_OK; i++)
-    s = run_step(p, &p->steps[i], err);
-  if (s == SD_OK && p->tail < p->nsteps) s = run_tail(p, err);
-  p->runs++;
-  return s;
-}
-
-static void release_arrays(SdPlan *p) {
-  for (int i = 0; i < p->narrays; i++)
-    if (p->arrays[i].buffer) sd_array_release(&p->arrays[i]);
-}
-
-SdStatus sd_plan_run(SdPlan *p, const SdArray *inputs, SdArray *outputs,
-                     SdError *err) {
-  for (int i = 0; i < p->ninputs; i++) p->at[i] = &inputs[i];
-  SdStatus s = run_steps(p, err);
-  for (int i = 0; i < p->nroots && s == SD_OK; i++)
-    outputs[i] = sd_array_retain(p->at[p->roots[i]]);
-  release_arrays(p);
-  return s;
 }
 
 /*
@@ -559,64 +315,15 @@ SdStatus sd_plan_run(SdPlan *p, const SdArray *inputs, SdArray *outputs,
 ** else still holds, directly or through a node that stays pending.  A value
 ** that lived only in registers is not worth keeping.
 */
-static void choose_keepers(SdPlan *p) {
+void sd_plan_choose_keepers(SdPlan *p) {
   Item *items = p->sched.items;
   for (int i = p->sched.count - 1; i >= 0; i--) {
     Item *x = &items[i];
     if (x->leaf) continue;
-    /* refs: ours, the edges within the schedule, and strangers' */
-    int held = x->root || p->keep[i] || x->node->refs > x->uses + 1;
+    int held = x->root || p->keep[i] || sd_schedule_is_held(x);
     p->keep[i] = (char)(held && x->output);
     if (!held || x->output) continue;
     for (int k = 0; k < x->node->nin; k++)
-      p->keep[sd_schedule_input(&p->sched, i, k)] = 1;
+      p->keep[sd_schedule_input(&p->sched, i, k)] = SD_KEEP_VALUE;
   }
-}
-
-static SdStatus deliver_aliases(SdNode *const *roots, int nroots,
-                                SdError *err) {
-  SdStatus s = SD_OK;
-  for (int i = 0; i < nroots && s == SD_OK; i++) {
-    const SdNode *n = sd_node_resolve(roots[i]);
-    if (roots[i]->value || n == roots[i]) continue;
-    SdArray value = sd_array_retain(n->value);
-    s = sd_node_set_value(roots[i], &value, err);
-  }
-  return s;
-}
-
-/* Spent nodes that somebody else holds are kept from being written over.  So
-** is everything under a live trace, which may ask for derivatives. */
-static void spare_shared(SdPlan *p) {
-  int is_traced = 0;
-  for (int i = 0; i < p->sched.count; i++)
-    is_traced |= sd_node_is_traced(p->sched.items[i].node);
-  for (int i = 0; i < p->ninputs; i++) {
-    const Item *x = &p->sched.items[i];
-    /* refs: ours, the caller's and the edges within the schedule */
-    if (is_traced || x->node->refs > x->uses + 2) p->keep[i] = 1;
-  }
-}
-
-SdStatus sd_plan_eval_over(SdNode *const *roots, int nroots,
-                           SdNode *const *spent, int nspent, SdError *err) {
-  int pending = 0;
-  for (int i = 0; i < nroots; i++) pending |= !roots[i]->value;
-  if (!pending) return SD_OK;
-  SdPlan *p = plan_alloc(nroots, nspent, err);
-  if (!p) return err->code;
-  p->ndonated = nspent;
-  SdStatus s = build(p, roots, spent, err);
-  if (s == SD_OK) {
-    choose_keepers(p);
-    spare_shared(p);
-    s = run_steps(p, err);
-    release_arrays(p);
-  }
-  sd_plan_free(p);
-  return s == SD_OK ? deliver_aliases(roots, nroots, err) : s;
-}
-
-SdStatus sd_plan_eval(SdNode *const *roots, int nroots, SdError *err) {
-  return sd_plan_eval_over(roots, nroots, NULL, 0, err);
 }

@@ -36,6 +36,9 @@ SdStatus sd_plan_eval(SdNode *const *roots, int nroots, SdError *err);
 SdStatus sd_plan_eval_over(SdNode *const *roots, int nroots,
                            SdNode *const *spent, int nspent, SdError *err);
 
+/* Frees the plans kept for graphs that come again. */
+void sd_plan_forget(void);
+
 /* Counters for tests and `%time`. */
 typedef struct SdPlanStats {
   size_t plans, steps, programs, instructions;

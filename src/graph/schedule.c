@@ -375,22 +375,24 @@ static SdStatus order_units(Schedule *s, SdNode *const *roots, int nroots,
 
 /* ---- all together ------------------------------------------------------ */
 
-SdStatus sd_schedule_make(Schedule *s, SdNode *const *roots, int nroots,
+SdStatus sd_schedule_walk(Schedule *s, SdNode *const *roots, int nroots,
                           SdNode *const *inputs, int ninputs, int share,
                           SdError *err) {
   memset(s, 0, sizeof *s);
   SdStatus status = order(s, roots, nroots, inputs, ninputs, share, err);
-  if (status == SD_OK) {
-    sink(s);
-    for (int i = 0; i < s->count; i++)
-      if (!s->items[i].leaf) place(s, i);
-    count_uses(s);
-    mark_outputs(s);
-    link_members(s);
-    status = order_units(s, roots, nroots, err);
-  }
-  if (status != SD_OK) sd_schedule_free(s);
+  if (status == SD_OK) count_uses(s);
+  else sd_schedule_free(s);
   return status;
+}
+
+SdStatus sd_schedule_group(Schedule *s, SdNode *const *roots, int nroots,
+                           SdError *err) {
+  sink(s);
+  for (int i = 0; i < s->count; i++)
+    if (!s->items[i].leaf) place(s, i);
+  mark_outputs(s);
+  link_members(s);
+  return order_units(s, roots, nroots, err);
 }
 
 void sd_schedule_free(Schedule *s) {

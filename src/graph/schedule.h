@@ -32,6 +32,7 @@ typedef struct Item {
   unsigned char root;
   unsigned char seen;
   unsigned char waits; /* computed from leaves by elementwise ops alone */
+  unsigned char looked; /* a constant of which a kernel reads the array */
 } Item;
 
 typedef struct Schedule {
@@ -45,16 +46,24 @@ typedef struct Schedule {
   int nunits;
 } Schedule;
 
-/* inputs are nodes whose values the caller brings.  share: equal nodes are
-** computed once. */
-SdStatus sd_schedule_make(Schedule *s, SdNode *const *roots, int nroots,
+/* What the roots need, in order.  inputs are nodes whose values the caller
+** brings.  share: equal nodes are computed once. */
+SdStatus sd_schedule_walk(Schedule *s, SdNode *const *roots, int nroots,
                           SdNode *const *inputs, int ninputs, int share,
                           SdError *err);
+/* The units of what has been walked. */
+SdStatus sd_schedule_group(Schedule *s, SdNode *const *roots, int nroots,
+                           SdError *err);
 void sd_schedule_free(Schedule *s);
 
 /* The item that computes input k of item i, which is no leaf. */
 static inline int sd_schedule_input(const Schedule *s, int i, int k) {
   return s->edges[s->items[i].edges + k];
+}
+/* Whether somebody outside the schedule, which has one reference itself,
+** holds the node. */
+static inline int sd_schedule_is_held(const Item *x) {
+  return x->node->refs > x->uses + 1;
 }
 int sd_schedule_unit(Schedule *s, int i);
 int sd_schedule_is_fused(const Item *x);

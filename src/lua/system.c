@@ -90,6 +90,15 @@ static int core_is_terminal(lua_State *L) {
   return 1;
 }
 
+/* trim(): frees the plans kept for graphs that come again, and cached
+** memory. */
+static int core_trim(lua_State *L) {
+  (void)L;
+  sd_plan_forget();
+  sd_memory_trim();
+  return 0;
+}
+
 /* fail(message): raises at the script's line */
 static int core_fail(lua_State *L) {
   return sd_lua_fail(L, "%s", luaL_checkstring(L, 1));
@@ -102,6 +111,7 @@ void sd_lua_open_system(lua_State *L) {
       {"reset_peak", core_reset_peak}, {"fail_after", core_fail_after},
       {"unfused", core_unfused},       {"stats", core_stats},
       {"clock", core_clock},           {"is_terminal", core_is_terminal},
-      {"fail", core_fail},             {NULL, NULL}};
+      {"fail", core_fail},             {"trim", core_trim},
+      {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

@@ -116,6 +116,7 @@ int sd_lua_retry(lua_State *L, SdStatus s, int *tried) {
   if (s != SD_EMEMORY || *tried) return 0;
   *tried = 1;
   lua_gc(L, LUA_GCCOLLECT);
+  sd_plan_forget();
   sd_memory_trim();
   return 1;
 }

@@ -67,6 +67,7 @@ int main(void) {
   sd_node_release(x);
   sd_node_release(scale);
   sd_node_release(target);
+  sd_plan_forget();
   ok(sd_memory_stats().live == before, "all memory is given back");
   return done();
 }

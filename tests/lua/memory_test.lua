@@ -11,6 +11,7 @@ local megabyte = 1 << 20
 local function clean()
   collectgarbage()
   collectgarbage()
+  core.trim()
   return sd.memory().live
 end
 
