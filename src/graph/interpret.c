@@ -71,6 +71,7 @@ typedef struct Run {
 typedef struct Thread {
   const Run *run;
   char *temps;
+  char *halves; /* COLUMNS: a block in which rows are added pairwise */
   char *room[SD_PROGRAM_OPERANDS]; /* of each odd input */
   char *reg[MAX_REGS];
 } Thread;
@@ -150,11 +151,12 @@ static void bind(Run *r, const SdArray *const *inputs,
     r->fixed[p->constants[i].reg] = p->constants[i].bytes;
 }
 
-/* Temps, splats, pairs and streamed outputs, one block each, and gathered
-** inputs, two each. */
+/* Temps, splats, pairs, streamed outputs and halves, one block each, and
+** gathered inputs, two each. */
 static int scratch_blocks(const Run *r) {
   const SdProgram *p = r->p;
-  return p->nblocks + p->nsplats + p->npairs + 2 * r->nodd + r->nstreams;
+  return p->nblocks + p->nsplats + p->npairs + 2 * r->nodd + r->nstreams +
+         (p->layout == SD_FOLD_COLUMNS);
 }
 
 static char *thread_block(const Thread *t, int k) {
@@ -215,6 +217,7 @@ static void thread_start(Thread *t, const Run *r, int number) {
   }
   for (int i = 0; i < r->nstreams; i++)
     t->reg[r->streams[i].reg] = thread_block(t, next++);
+  if (p->layout == SD_FOLD_COLUMNS) t->halves = thread_block(t, next);
 }
 
 /* ---- one block ---------------------------------------------------------- */
@@ -344,10 +347,19 @@ static SdLoop fold_loop(SdFold fold) {
   return loops[fold];
 }
 
-static void fold_line(Thread *t, const Fold *f, char *acc, int64_t offset,
-                      int64_t n) {
-  const char *x = t->reg[f->reg] + (size_t)offset * sd_dtype_size(f->dtype);
-  sd_loop(f->dtype, fold_loop(f->fold))(n, acc, acc, x, NULL);
+/* The rows x n elements at x, added up onto the n at acc.  Rows are added
+** pairwise: a few long loops instead of many short ones, and sums that are
+** the more exact for it. */
+static void fold_lines(const Thread *t, const Fold *f, char *acc,
+                       const char *x, int64_t rows, int64_t n) {
+  SdLoopFn fn = sd_loop(f->dtype, fold_loop(f->fold));
+  size_t bytes = (size_t)n * sd_dtype_size(f->dtype);
+  for (; rows > 1; rows /= 2) {
+    if (rows % 2) fn(n, acc, acc, x + (size_t)(rows - 1) * bytes, NULL);
+    fn(rows / 2 * n, t->halves, x, x + (size_t)(rows / 2) * bytes, NULL);
+    x = t->halves;
+  }
+  fn(n, acc, acc, x, NULL);
 }
 
 /* The next rows x n elements from column c of row on, added up; rows are
@@ -361,7 +373,7 @@ static void column_block(Thread *t, int64_t chunk, int64_t row, int64_t rows,
     const Fold *f = &p->folds[k];
     char *acc = r->partial[k] + (size_t)(chunk * p->columns + c) *
                                     sd_dtype_size(f->dtype);
-    for (int64_t i = 0; i < rows; i++) fold_line(t, f, acc, i * n, n);
+    fold_lines(t, f, acc, t->reg[f->reg], rows, n);
   }
 }
 

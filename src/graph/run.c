@@ -155,13 +155,14 @@ static void free_rooms(const SdPlan *p, SdArray **rooms) {
                      p->sched.items[i].node->nout * sizeof **rooms);
 }
 
-/* All memory the tail needs is there before its first step. */
+/* All memory the tail needs is there before its first step.  rooms: NULL in
+** a replay, whose nodes keep nothing. */
 static SdStatus run_in_rooms(SdPlan *p, SdArray **rooms, SdError *err) {
   Operands o;
   double written = 0;
   size_t most = 0;
   SdStatus s = sd_interrupt_check(err);
-  if (s == SD_OK) s = make_rooms(p, rooms, err);
+  if (s == SD_OK && rooms) s = make_rooms(p, rooms, err);
   for (int i = p->tail; i < p->nsteps && s == SD_OK; i++) {
     s = allocate_outputs(p, &p->steps[i], err);
     if (s == SD_OK) written += written_by(p, &p->steps[i]);
@@ -178,15 +179,16 @@ static SdStatus run_in_rooms(SdPlan *p, SdArray **rooms, SdError *err) {
     find_operands(p, &p->steps[i], &o);
     sd_program_run_whole(p->steps[i].program, o.in, o.out, written,
                          scratch);
-    if (p->replay) release_dying(p, &p->steps[i]);
+    if (!rooms) release_dying(p, &p->steps[i]);
   }
   sd_memory_free(scratch, most);
-  fill_rooms(p, rooms);
+  if (rooms) fill_rooms(p, rooms);
   return SD_OK;
 }
 
 static SdStatus run_tail(SdPlan *p, SdError *err) {
   size_t bytes = (size_t)p->sched.count * sizeof(SdArray *);
+  if (p->replay) return run_in_rooms(p, NULL, err);
   SdArray **rooms = sd_memory_alloc(bytes, err);
   if (!rooms) return err->code;
   memset(rooms, 0, bytes);

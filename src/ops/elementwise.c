@@ -18,9 +18,9 @@ static int kind_of(SdDtype d) { return d >= SD_F32 ? 2 : d > SD_BOOL; }
 ** numbers, matter only when they are of a higher kind (bool < integer <
 ** float).  A plain float among integers asks for the default float.
 */
-static SdDtype promote(const SdOp *op, SdNode *const *in, int nin) {
+static int strongest(SdNode *const *in, int nin) {
   int best[3] = {-1, -1, -1}; /* dims, 0-d, number */
-  for (int i = (op->flags & SD_OP_NO_MIX) ? 1 : 0; i < nin; i++) {
+  for (int i = 0; i < nin; i++) {
     int rank = in[i]->weak ? 2 : in[i]->shape.ndim == 0;
     if (in[i]->dtype > best[rank]) best[rank] = in[i]->dtype;
   }
@@ -30,6 +30,20 @@ static SdDtype promote(const SdOp *op, SdNode *const *in, int nin) {
     if (d < 0 || kind_of((SdDtype)best[r]) > kind_of((SdDtype)d))
       d = r == 2 && best[r] >= SD_F32 ? (int)sd_default_dtype() : best[r];
   }
+  return d;
+}
+
+static int all_alike(SdNode *const *in, int nin) {
+  int weak = in[0]->weak;
+  for (int i = 1; i < nin; i++)
+    weak |= in[i]->weak | (in[i]->dtype != in[0]->dtype);
+  return !weak;
+}
+
+static SdDtype promote(const SdOp *op, SdNode *const *in, int nin) {
+  int first = (op->flags & SD_OP_NO_MIX) != 0;
+  int d = all_alike(in + first, nin - first)
+              ? in[first]->dtype : strongest(in + first, nin - first);
   if (op->flags & SD_OP_BOOL) d = SD_BOOL;
   if ((op->flags & SD_OP_FLOAT) && d < SD_F32) d = sd_default_dtype();
   return (SdDtype)d;
