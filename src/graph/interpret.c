@@ -523,8 +523,8 @@ static void start_folds(const Run *r) {
 
 static int choose_threads(const Run *r) {
   double work = (double)r->p->numel * (r->p->cost + 1 + 4 * r->nodd);
-  int most = sd_thread_count();
   if (work < parallel_work || r->tasks < 2) return 1;
+  int most = sd_thread_count();
   return most < r->tasks ? most : (int)r->tasks;
 }
 

@@ -208,16 +208,20 @@ static void place_constant(SdPlan *p, int i) {
   p->at[i] = &s->array;
 }
 
-static void place_leaf(SdPlan *p, int i) {
-  const SdNode *n = p->sched.items[i].node;
-  if (n->value) p->at[i] = n->value;
-  else if (!p->replay) place_constant(p, i);
+/* Those of a replay, but for its inputs, stay from run to run. */
+static void place_leaves(SdPlan *p) {
+  if (p->replay && p->runs > 0) return;
+  for (int i = p->replay ? p->ninputs : 0; i < p->sched.count; i++) {
+    const Item *x = &p->sched.items[i];
+    if (!x->leaf) continue;
+    if (x->node->value) p->at[i] = x->node->value;
+    else if (!p->replay) place_constant(p, i);
+  }
 }
 
 SdStatus sd_plan_run_steps(SdPlan *p, SdError *err) {
   SdStatus s = SD_OK;
-  for (int i = p->replay ? p->ninputs : 0; i < p->sched.count; i++)
-    if (p->sched.items[i].leaf) place_leaf(p, i);
+  place_leaves(p);
   for (int i = 0; i < p->tail && s == SD_OK; i++)
     s = run_step(p, &p->steps[i], err);
   if (s == SD_OK && p->tail < p->nsteps) s = run_tail(p, err);
