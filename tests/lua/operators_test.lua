@@ -112,6 +112,14 @@ end
 -- ---- Jacobians --------------------------------------------------------------------
 
 matches(curvature.ntk(model, params, x), J:matmul(J:T()), "NTK")
+matches(curvature.ntk(net, params, x), J:matmul(J:T()),
+        "NTK of a net, by its layers' factors")
+local bare_net = sd.nn.chain { sd.nn.dense(3, 4, { bias = false }), sd.nn.tanh(),
+                               sd.nn.chain { sd.nn.dense(4, 2) } }
+local bare_params = bare_net:init { seed = 2, dtype = "f64" }
+near(curvature.ntk(bare_net, bare_params, x):dense(),
+     curvature.ntk(function(q, a) return (bare_net(q, a)) end, bare_params,
+                   x):dense(), 1e-13, "also without a bias, in nested chains")
 local A = curvature.jacobian(model, params, x)
 near(A:dense(), J, 1e-13, "Jacobian: dense")
 near(A:matvec(v), J:mv(v), 1e-13, "Jacobian: J v")
