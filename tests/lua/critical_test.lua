@@ -138,5 +138,11 @@ bad(function() critical.classify(wells, t { 0 / 0 }) end,
     "classify: the gradient is not finite", "a point of NaN")
 bad(function() critical.sweep(wells, { { 1, -1 }, { 0, 1 } }) end,
     "sweep: the box's x must be", "a box inside out")
+bad(function() critical.classify() end, "classify: f must be a function",
+    "no function")
+bad(function() critical.find(nil, t { 1 }) end, "find: f must be a function",
+    "nothing to find")
+bad(function() critical.sweep(nil, { { 0, 1 }, { 0, 1 } }) end,
+    "sweep: f must be a function", "nothing to sweep")
 bad(function() critical.sweep(wells, 3) end, "sweep: needs a box", "no box")
 tap.done()

@@ -9,6 +9,7 @@ local classify = require "saddle.critical.classify"
 local fail = require "saddle.fail"
 local problem = require "saddle.critical.problem"
 local sd = require "saddle.init"
+local whole = require "saddle.curvature.whole"
 
 local function norm(v) return v:norm():item() end
 
@@ -66,7 +67,7 @@ local function descent(p, s, H, g, radius)
     end
     return d, change
   end
-  local r = H:solve(-g, { tol = 1e-3, max_iter = 200 })
+  local r = whole(H:solve(-g, { tol = 1e-3, max_iter = 200 }))
   local d = r.x
   if r.direction then
     local u = r.direction
@@ -85,7 +86,8 @@ end
 
 local function largest(p, H, s)
   if p.dense then return s.most end
-  return H:eigs { k = 1, which = "magnitude", tol = 1e-2, verify = false }.norm
+  return whole(H:eigs { k = 1, which = "magnitude", tol = 1e-2,
+                        verify = false }).norm
 end
 
 local function newton(p, o)
@@ -158,8 +160,8 @@ local function gradient_norm(p, o)
         local square = sd.curvature.operator {
           n = p.n, dtype = x.dtype, check = false,
           matvec = function(v) return H:matvec(H:matvec(v)) end }
-        d = square:solve(-Hg, { damping = damping, tol = 1e-4,
-                                max_iter = 300 }).x
+        d = whole(square:solve(-Hg, { damping = damping, tol = 1e-4,
+                                      max_iter = 300 })).x
       end
       local y = x + d
       local new, slope = p.slope(y)
@@ -204,8 +206,8 @@ local function eigenvector(p, o)
       d, foreseen = shifted_step(s, signs, radius)
     else
       local H = p.hessian(x)
-      local e = H:eigs { k = o.index, which = "smallest", start = modes,
-                         tol = 1e-4, verify = o.index > 1 }
+      local e = whole(H:eigs { k = o.index, which = "smallest", start = modes,
+                               tol = 1e-4, verify = o.index > 1 })
       modes, most = e.vectors:narrow(2, 1, 1):reshape(-1), e.norm
       if is_reached(x, g, most, o.tol) and e.values:max():item() < 0 then
         return x, true, step - 1, "converged"
@@ -214,7 +216,8 @@ local function eigenvector(p, o)
       local curve = sd.maximum(e.values:abs(), 1e-8 * most):to(x.dtype)
       local up = e.vectors:mv(c / curve)
       local rest = g - e.vectors:mv(c)
-      local r = H:deflated(e):solve(-rest, { tol = 1e-4, max_iter = 200 })
+      local r = whole(H:deflated(e):solve(-rest, { tol = 1e-4,
+                                                   max_iter = 200 }))
       d = up + r.x
       if norm(d) > radius then d = d * (radius / norm(d)) end
       foreseen = (sd.dot(g, d) + sd.dot(d, H:matvec(d)) / 2):item()

@@ -2,6 +2,7 @@
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local models = require "saddle.curvature.models"
 local operator = require "saddle.curvature.operator"
 local sd = require "saddle.init"
 
@@ -11,6 +12,7 @@ local dense_limit = 500
 --- { x (the start), n, dense (whether hessian gives matrices), unravel,
 --- slope (v -> loss, gradient), hessian (v -> matrix in f64, or operator) }.
 return function(f, start, args, what)
+  models.callable(f, what, "f")
   local flat, unravel = sd.tree.ravel(start)
   if flat.dtype ~= "f32" and flat.dtype ~= "f64" then
     fail("%s: parameters of %s; f32 or f64 needed", what, flat.dtype)

@@ -145,6 +145,7 @@ end
 
 -- The Jacobian in the parameters of model(params, x).
 local function in_parameters(model, params, x, what)
+  models.callable(model, what, "model")
   local at = models.layout(params, nil, what)
   local flat = models.ravel(at.sub)
   local function one(data)
