@@ -46,7 +46,7 @@ for i, width in ipairs(sizes) do
 end
 if not quick then
   local law = {}
-  for i, w in ipairs(sizes) do law[i] = changes[1] * sizes[1] / w end
+  for i, w in ipairs(sizes) do law[i] = changes[4] * sizes[4] / w end
   sd.plot.lines { { x = sizes, y = changes, name = "measured", style = "both" },
                   { x = sizes, y = law, name = "1 / width", style = "dashed" },
                   xlabel = "width", ylabel = "change of the kernel",

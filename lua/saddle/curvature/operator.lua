@@ -176,6 +176,31 @@ function operator:checked()
   return self
 end
 
+-- Bytes of used vectors that may wait for the collector.
+local waste_limit = 2 ^ 26
+
+--- What the core takes for an operator, checked. The collector lets as much
+--- garbage stand as there is live; beside a basis of long vectors the operands
+--- and results of products would take its memory a second time, so they are
+--- collected before.
+function operator:frugal()
+  self:checked()
+  local bytes, waste = self.n * (self.dtype == "f32" and 4 or 8), 0
+  if bytes < 2 ^ 20 then return self end
+  local function tidy(f)
+    return f and function(v)
+      waste = waste + 2 * bytes * (v.ndim == 2 and v:size(1) or 1)
+      if waste > math.max(waste_limit, 4 * bytes) then
+        collectgarbage()
+        waste = 0
+      end
+      return f(v)
+    end
+  end
+  return { n = self.n, dtype = self.dtype, product = tidy(self.product),
+           rows = tidy(self.rows) }
+end
+
 -- ---- algebra ----------------------------------------------------------------
 
 local function check_pair(a, b, what)

@@ -85,7 +85,7 @@ function operator:eigs(o)
   if c.method == "block" then c.block = c.block or math.min(c.k, 8) end
   if c.verify == nil then c.verify = c.k > 1 and 1 or 0 end
   c.start, c.precondition = nil, nil
-  local e = core.eigs(self:checked(), start_rows(self, o.start), c,
+  local e = core.eigs(self:frugal(), start_rows(self, o.start), c,
                       preconditioner(self, o.precondition, "eigs"))
   e.count = e.converged
   e.converged = e.count == c.k and e.reason == "converged"
@@ -102,7 +102,7 @@ function operator:lanczos(o)
                             "seed:I" }, "lanczos")
   local start = o.start or sd.randn(self.n, {
     dtype = self.dtype, generator = sd.generator(o.seed or 1) })
-  local l = core.lanczos(self:checked(), self:vector(start, "lanczos"),
+  local l = core.lanczos(self:frugal(), self:vector(start, "lanczos"),
                          flags { steps = o.steps,
                                  reorthogonalize = o.reorthogonalize })
   local m = l.alpha:numel()
@@ -175,7 +175,7 @@ function operator:density(o)
   o = sd.check_options(o, { "steps:N", "probes", "sigma:F", "seed:I",
                             "points:N", "reorthogonalize:B" }, "density")
   local p = probes.rows(self, o.probes, 4, o.seed)
-  local d = core.density(self:checked(), p, flags {
+  local d = core.density(self:frugal(), p, flags {
     steps = math.min(o.steps or 80, self.n), sigma = o.sigma,
     points = o.points, reorthogonalize = o.reorthogonalize })
   d.reason = d.coarse_nodes:numel() == 0 and "interrupted" or "complete"
@@ -331,7 +331,7 @@ function operator:solve(b, o)
                             "start", "precondition" }, "solve")
   one_of(o.method or "cg", { "cg", "minres" }, "solve: method")
   local flat, given = self:vector(b, "solve")
-  local r = core.solve(self:checked(), flat,
+  local r = core.solve(self:frugal(), flat,
                        o.start and self:vector(o.start, "solve"),
                        { method = o.method, damping = o.damping, tol = o.tol,
                          max_iter = o.max_iter },
