@@ -5,14 +5,12 @@
 -- with --data DIR MNIST. Ten seconds; draws out/density.png.
 local quick = arg and arg[1] == "--quick"
 local folder = arg and arg[1] == "--data" and arg[2]
-local n, all = quick and 100 or 2000, nil
-if folder then
-  local mnist = sd.data.mnist(folder)
-  all = mnist.train or mnist.test
-else
-  all = sd.data.digits { n = n, seed = 1 }
-end
-local x, y = sd.eval(all.x:narrow(1, 1, n):reshape(n, -1)), all.y:narrow(1, 1, n)
+local n = quick and 100 or 2000
+local both = folder and sd.data.mnist(folder)
+local all = both and (both.train or both.test) or
+            sd.data.digits { n = n, seed = 1 }
+local x = sd.eval(all.x:narrow(1, 1, n):reshape(n, -1))
+local y = all.y:narrow(1, 1, n)
 
 local net = sd.nn.mlp { 784, 32, 10, activation = "tanh" }
 local function loss(p, a, b) return sd.cross_entropy(net(p, a), b) end
@@ -23,7 +21,8 @@ local function study(name, p)
   local H = sd.curvature.hessian(loss, p, x, y)
   local d = H:density { steps = quick and 20 or 90, probes = 8 }
   local e = H:eigs { k = 10, tol = 1e-3 }
-  local w, s = e.values:totable(), H:eigs { k = 1, which = "smallest", tol = 1e-3 }
+  local low = H:eigs { k = 1, which = "smallest", tol = 1e-3 }.values:item()
+  local w = e.values:totable()
   local gap, at = 0, 0
   for i = 3, 9 do
     if w[i] / w[i + 1] > gap then gap, at = w[i] / w[i + 1], i end
@@ -34,7 +33,7 @@ local function study(name, p)
   local positive = d:mean(function(v) return sd.relu(v) end) * H.n
   print(("\n%s: loss %.3g"):format(name, loss(p, x, y):item()))
   print(("largest eigenvalue %.3f, smallest %.3f, trace %.2f"):format(
-    w[1], s.values:item(), trace))
+    w[1], low, trace))
   print(("%.2f +- %.2f %% of %d eigenvalues within 1 %% of the largest"):format(
     100 * near, 100 * error, H.n))
   print(("negative part of the trace: %.1f %% of the positive"):format(
