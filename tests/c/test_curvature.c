@@ -5,6 +5,7 @@
 
 #include "base/interrupt.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "curvature/cg.h"
 #include "curvature/diagonal.h"
 #include "curvature/eigs.h"
@@ -966,6 +967,7 @@ static void refused_arguments_are_silent(void) {
 }
 
 int main(void) {
+  sd_thread_set_count(1); /* waiting threads slow down a busy machine */
   refused_arguments_are_silent();
   ghosts();
   lanczos_ends();

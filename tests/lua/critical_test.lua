@@ -17,6 +17,12 @@ end
 local function double_well(p) return (p[1] ^ 2 - 1) ^ 2 + p[2] ^ 2 end
 local function monkey(p) return p[1] ^ 3 - 3 * p[1] * p[2] ^ 2 end
 
+-- First of all, before anything else could load what it needs.
+local _, early = critical.find(function(p) return ((p - 1) ^ 2):sum() end,
+                               sd.zeros(600, f64), { kind = "minimum" })
+tap.is({ early.kind, early.converged }, { "minimum", true },
+       "600 parameters, in a session's first call")
+
 -- ---- certificates --------------------------------------------------------------------
 
 local c = critical.classify(double_well, t { 0, 0 })

@@ -4,6 +4,7 @@ local core = require "saddle.core"
 local fail = require "saddle.fail"
 local models = require "saddle.curvature.models"
 local operator = require "saddle.curvature.operator"
+require "saddle.curvature.spectrum"
 local sd = require "saddle.init"
 
 -- Up to this many parameters finders work on the whole Hessian.
