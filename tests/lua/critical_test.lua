@@ -91,6 +91,18 @@ finds(wells, high, { kind = "saddle" }, "saddle", 1, nil,
       "600 parameters: a saddle, matrix-free")
 finds(wells, high, { kind = "any" }, "saddle", 1, nil,
       "600 parameters: any, matrix-free")
+local function chain(p) -- Rosenbrock's valley in 600 dimensions
+  local a, b = p:narrow(1, 1, 599), p:narrow(1, 2, 599)
+  return ((1 - a) ^ 2 + 100 * (b - a ^ 2) ^ 2):sum()
+end
+finds(chain, sd.full({ 600 }, 0.5, f64), { kind = "minimum" }, "minimum", 0,
+      sd.ones(600, f64):totable(), "600 parameters: along a curved valley")
+finds(chain, sd.full({ 600 }, 1.1, f64), { kind = "any" }, "minimum", 0,
+      sd.ones(600, f64):totable(), "600 parameters: by residuals")
+finds(wells, sd.zeros(600, f64), { kind = "minimum" }, "minimum", 0, nil,
+      "600 parameters: off a maximum where the gradient is zero")
+finds(double_well, t { 0, 0 }, { kind = "minimum" }, "minimum", 0, nil,
+      "two: off a saddle where the gradient is zero")
 local _, stuck = critical.find(function(p) return p[1] + p[1] ^ 3 / 3 + p[2] ^ 2 end,
                                t { 0.5, 0.5 }, { kind = "any" })
 tap.ok(not stuck.converged and stuck.kind == "not critical" and
