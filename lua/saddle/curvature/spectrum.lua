@@ -127,11 +127,13 @@ local density = {}
 density.__index = module.fields("a density", density)
 
 --- Draws the density (log scale) to a .png, .svg or .pdf.
+---@param path? string without it the figure is only returned
+---@param o? table what plot.density takes: title, xrange, ...
 function density:plot(path, o)
-  o = sd.check_options(o, { "title:S" }, "plot")
-  local fig = sd.plot.density { grid = self.grid, density = self.density,
-                                nodes = self.nodes, weights = self.weights,
-                                title = o.title }
+  local options = { grid = self.grid, density = self.density,
+                    nodes = self.nodes, weights = self.weights }
+  for k, v in pairs(o or {}) do options[k] = v end
+  local fig = sd.plot.density(options)
   if path then fig:save(path) end
   return fig
 end
