@@ -43,13 +43,9 @@ keeps "MINRES" 'local b = sd.ones(3000, { dtype = "f64" })
 
 # What is made of a search does not go on without it.
 timeout -k 5 -s INT --preserve-status $delay "$SADDLE" -e '
-  local w = sd.linspace(1, 2, 3000)
-  local function f(p)
-    local t = os.clock()
-    while os.clock() - t < 0.004 do end
-    return (w * p * p):sum()
-  end
-  print(pcall(sd.critical.classify, f, sd.zeros(3000), { k = 400 }))
+  local w = sd.linspace(1, 2, 30000)
+  local function f(p) return (w * p * p):sum() end
+  print(pcall(sd.critical.classify, f, sd.zeros(30000), { k = 60 }))
 ' >"$work/out" 2>"$work/err" </dev/null
 collect $?
 like "$out" "false*interrupted" "a verdict is not made of half a spectrum"
