@@ -1,7 +1,7 @@
 -- How far must a picture move to be taken for another digit? Hardly, against
 -- the gradient's sign (Goodfellow, Shlens and Szegedy 2015); training on such
--- pictures restores most of it (Madry et al. 2018). On drawn digits, half a
--- minute; with --data DIR on MNIST.
+-- pictures restores most of it (Madry et al. 2018). On drawn digits, seconds;
+-- with --data DIR on MNIST. Draws out/adversarial.png.
 local quick = arg and arg[1] == "--quick"
 local folder = arg and arg[1] == "--data" and arg[2]
 local train, test
@@ -44,7 +44,7 @@ local function fit(adversarial)
   return params
 end
 
-local list = { 0, 0.02, 0.05, 0.1, 0.2 }
+local list, curves = { 0, 0.02, 0.05, 0.1, 0.2 }, {}
 local function study(title, params)
   local o = { model = model, params = params, x = test.x, y = test.y,
               eps = list, clip = { 0, 1 } }
@@ -56,6 +56,14 @@ local function study(title, params)
       i == 1 and title or "", e, 100 * fast.accuracy[i],
       100 * strong.accuracy[i], 100 * strong.error[i]))
   end
+  local lo, hi = {}, {}
+  for i, a in ipairs(strong.accuracy) do
+    lo[i], hi[i] = a - 2 * strong.error[i], a + 2 * strong.error[i]
+  end
+  curves[#curves + 1] = { name = title .. ", PGD", x = list,
+                          y = strong.accuracy, lo = lo, hi = hi }
+  curves[#curves + 1] = { name = title .. ", FGSM", x = list,
+                          y = fast.accuracy, style = "dashed" }
   return strong.accuracy[4]
 end
 
@@ -63,5 +71,10 @@ print(("%-20s %6s %14s %14s"):format("accuracy", "eps", "FGSM", "PGD"))
 local plain, hardened = fit(false), fit(true)
 local before = study("trained as usual", plain)
 local after = study("on PGD's pictures", hardened)
+if not quick then
+  sd.plot.lines { xlabel = "eps (largest change of a pixel)",
+                  ylabel = "test accuracy", yrange = { 0, 1 },
+                  table.unpack(curves) }:save "out/adversarial.png"
+end
 print(("at eps = %.2f accuracy goes from %.0f %% to %.0f %% (expected: up)")
   :format(eps, 100 * before, 100 * after))

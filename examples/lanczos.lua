@@ -1,6 +1,7 @@
 -- What can go wrong with Lanczos, and how right it is when it does not: ghost
 -- eigenvalues (Paige 1971), the densities of random matrices (Wigner 1955,
--- Marchenko and Pastur 1967), the variance of Hutchinson's trace. A second.
+-- Marchenko and Pastur 1967), the variance of Hutchinson's trace. A second;
+-- draws out/lanczos.png.
 local quick = arg and arg[1] == "--quick"
 local function options(seed)
   return { dtype = "f64", generator = sd.generator(seed) }
@@ -39,21 +40,27 @@ local function matrix(M)
 end
 
 local function distance(d, law)
-  local want = sd.zeros_like(d.grid):totable()
-  for i, x in ipairs(d.grid:totable()) do want[i] = law(x) end
+  local want = d.grid:totable()
+  for i, x in ipairs(want) do want[i] = law(x) end
   local h = (d.grid[2] - d.grid[1]):item()
-  return ((d.density - sd.tensor(want, f64)):abs():sum() * h)
-    :item()
+  return ((d.density - sd.tensor(want, f64)):abs():sum() * h):item(), want
 end
 
 local n = quick and 300 or 1000
 local R = sd.randn(n, n, options(5))
 local wigner = matrix(sd.eval((R + R:T()) / math.sqrt(2 * n)))
 local d = wigner:density { steps = 50, probes = 8, sigma = 0.08 }
+local l1, law = distance(d, function(x)
+  return math.abs(x) < 2 and math.sqrt(4 - x * x) / (2 * math.pi) or 0
+end)
 print(("\nsemicircle, n = %d: L1 distance %.3f (expected about .05)"):format(
-  n, distance(d, function(x)
-    return math.abs(x) < 2 and math.sqrt(4 - x * x) / (2 * math.pi) or 0
-  end)))
+  n, l1))
+if not quick then
+  sd.plot.lines { { x = d.grid, y = d.density, name = "Lanczos quadrature" },
+                  { x = d.grid, y = law, name = "Wigner's law",
+                    style = "dashed" }, xlabel = "eigenvalue",
+                  ylabel = "density" }:save "out/lanczos.png"
+end
 
 local p = n // 3
 local X = sd.randn(n, p, options(6))

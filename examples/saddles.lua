@@ -2,7 +2,7 @@
 -- dimensional functions they do, and in networks (Dauphin et al. 2014): the
 -- index of a critical point rises with its loss. Here a small network (with a
 -- little weight decay: without it critical points lie in flat valleys) and the
--- critical points that a search for its gradient's zeros finds. Ten seconds.
+-- zeros of its gradient that a search finds. Seconds; draws out/saddles.png.
 local quick = arg and arg[1] == "--quick"
 local o = { dtype = "f64", generator = sd.generator(1) }
 local x = sd.randn(40, 3, o)
@@ -29,23 +29,16 @@ end
 print(("%d critical points, %d places where the gradient's norm is least " ..
        "but not zero, %d not converged"):format(#points, flat, failed))
 
-table.sort(points, function(a, b) return a.loss < b.loss end)
-local levels = {}
+print "index   points   mean loss"
+local sum, count = {}, {}
 for _, c in ipairs(points) do
-  local last = levels[#levels]
-  if last and math.abs(last.loss - c.loss) < 1e-6 and
-     last.index == c.index then
-    last.count = last.count + 1
-  else
-    levels[#levels + 1] = { loss = c.loss, index = c.index, count = 1 }
-  end
+  sum[c.index] = (sum[c.index] or 0) + c.loss
+  count[c.index] = (count[c.index] or 0) + 1
 end
-print "  loss    index   times found"
-for i, l in ipairs(levels) do
-  if i <= 12 or i > #levels - 3 then
-    print(("%.5f %6d %10d"):format(l.loss, l.index, l.count))
-  elseif i == 13 then
-    print "  ..."
+for index = 0, 18 do
+  if count[index] then
+    print(("%5d %8d %11.4f"):format(index, count[index],
+                                    sum[index] / count[index]))
   end
 end
 
@@ -70,6 +63,14 @@ local function ranks(key)
     i = j + 1
   end
   return sd.tensor(rank, { dtype = "f64" })
+end
+local x_of, y_of = {}, {}
+for i, c in ipairs(points) do x_of[i], y_of[i] = c.loss, c.index / 18 end
+if not quick then
+  sd.plot.scatter { x = x_of, y = y_of, xlabel = "loss",
+                    ylabel = "share of negative eigenvalues",
+                    title = "Critical points of a small network" }
+    :save "out/saddles.png"
 end
 if #points > 2 then
   local a, b = ranks "loss", ranks "index"

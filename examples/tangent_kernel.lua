@@ -1,6 +1,7 @@
 -- Does the neural tangent kernel stay where it was (Jacot, Gabriel and Hongler
 -- 2018)? In networks of growing width its change in training vanishes: as 1 /
--- width (Dyer and Gur-Ari 2020; Huang and Yau 2020). A second.
+-- width (Dyer and Gur-Ari 2020; Huang and Yau 2020). A second; draws
+-- out/tangent_kernel.png.
 local quick = arg and arg[1] == "--quick"
 local o = { dtype = "f64", generator = sd.generator(1) }
 local x = sd.randn(20, 3, o)
@@ -42,6 +43,14 @@ for i, width in ipairs(sizes) do
   changes[i] = sum
   print(("%6d %22.4f %13.2f %11.3f"):format(width, sum,
                                            sum * width, left))
+end
+if not quick then
+  local law = {}
+  for i, w in ipairs(sizes) do law[i] = changes[4] * sizes[4] / w end
+  sd.plot.lines { { x = sizes, y = changes, name = "measured", style = "both" },
+                  { x = sizes, y = law, name = "1 / width", style = "dashed" },
+                  xlabel = "width", ylabel = "change of the kernel",
+                  logx = true, logy = true }:save "out/tangent_kernel.png"
 end
 print(("from one width to the next (4 times) it falls %.2f times " ..
        "(expected: towards 4)"):format(

@@ -2,7 +2,8 @@
 ** A sweep goes once over the columns in blocks that fit the cache, and on
 ** each block subtracts one set of coefficients and takes the products for
 ** the next.  Orthogonalising twice is thus three passes over the rows, not
-** four.
+** four.  Every other sweep goes backwards: what the one before read last is
+** still in the cache.
 */
 #include "curvature/basis.h"
 
@@ -64,6 +65,7 @@ typedef struct Sweep {
   void *w;
   const void *minus; /* count reals, or NULL */
   int dots;          /* whether products are wanted */
+  int backward;
   int parallel;      /* whether threads share the work */
 } Sweep;
 
@@ -129,11 +131,27 @@ static int64_t block_length(const SdBasis *b, int64_t count) {
                               : length;
 }
 
-/* w -= rows^T minus; dots (may be NULL) = rows w; the squared norm of w. */
+/* The blocks of one piece, in order or backwards. */
+static void sweep_piece(const Sweep *s, int piece, int64_t each,
+                        int64_t length) {
+  int64_t n = s->b->n, from = piece * each;
+  int64_t left = n - from < each ? n - from : each;
+  int64_t blocks = left > 0 ? (left + length - 1) / length : 0;
+  memset(piece_sums(s->b, piece), 0,
+         (size_t)(s->count + 1) * sizeof(double));
+  for (int64_t i = 0; i < blocks; i++) {
+    int64_t at = (s->backward ? blocks - 1 - i : i) * length;
+    sweep_block(s, piece, from + at,
+                (int)(left - at < length ? left - at : length));
+  }
+}
+
+/* w -= rows^T minus, and then backwards; dots (may be NULL) = rows w; the
+** squared norm of w. */
 static double sweep(const SdBasis *b, int64_t count, void *w,
                     const double *minus, double *dots) {
   Sweep s = {b, count, w, minus ? coefficients(b) : NULL, dots != NULL,
-             b->n * count > PARALLEL};
+             minus != NULL, b->n * count > PARALLEL};
   int64_t length = s.parallel ? block_length(b, count) : MIN_BLOCK;
   int64_t blocks = (b->n + length - 1) / length;
   int64_t each = (blocks + PIECES - 1) / PIECES * length;
@@ -141,12 +159,8 @@ static double sweep(const SdBasis *b, int64_t count, void *w,
     if (b->dtype == SD_F32) ((float *)coefficients(b))[i] = (float)minus[i];
     else ((double *)coefficients(b))[i] = minus[i];
 #pragma omp parallel for schedule(static, 1) if (s.parallel)
-  for (int p = 0; p < PIECES; p++) {
-    int64_t end = (p + 1) * each < b->n ? (p + 1) * each : b->n;
-    memset(piece_sums(b, p), 0, (size_t)(count + 1) * sizeof(double));
-    for (int64_t at = p * each; at < end; at += length)
-      sweep_block(&s, p, at, (int)(end - at < length ? end - at : length));
-  }
+  for (int p = 0; p < PIECES; p++)
+    sweep_piece(&s, s.backward ? PIECES - 1 - p : p, each, length);
   double norm = 0;
   if (dots) memset(dots, 0, (size_t)count * sizeof *dots);
   for (int p = 0; p < PIECES; p++) {
@@ -162,21 +176,29 @@ void sd_basis_dots(const SdBasis *b, int64_t count, const void *w,
   sweep(b, count, (void *)w, NULL, dots);
 }
 
-double sd_basis_orthogonalize(const SdBasis *b, int64_t count, void *w,
-                              double *h) {
+/* expected: whether a second pass is likely, so that the first takes the
+** products for it on its way. */
+static double orthogonalize(const SdBasis *b, int64_t count, void *w,
+                            double *h, int expected) {
   double *dots = piece_sums(b, 2 * PIECES + 1);
   double *next = piece_sums(b, 2 * PIECES + 2);
   double norm = sqrt(sweep(b, count, w, NULL, dots));
   if (h) memset(h, 0, (size_t)count * sizeof *h);
   for (int pass = 1; pass <= MAX_PASSES; pass++) {
     for (int64_t i = 0; h && i < count; i++) h[i] += dots[i];
-    double now = sqrt(sweep(b, count, w, dots, pass == 1 ? next : NULL));
+    int ahead = expected && pass == 1;
+    double now = sqrt(sweep(b, count, w, dots, ahead ? next : NULL));
     if (now > (pass > 1 ? .5 : .7) * norm || isnan(now)) return now;
-    if (pass > 1) sweep(b, count, w, NULL, next);
+    if (!ahead) sweep(b, count, w, NULL, next);
     memcpy(dots, next, (size_t)count * sizeof *dots);
     norm = now;
   }
   return 0;
+}
+
+double sd_basis_orthogonalize(const SdBasis *b, int64_t count, void *w,
+                              double *h) {
+  return orthogonalize(b, count, w, h, 1);
 }
 
 double sd_basis_recur(const SdBasis *b, int64_t j, double beta, void *w,
@@ -186,7 +208,7 @@ double sd_basis_recur(const SdBasis *b, int64_t j, double beta, void *w,
     sd_vector_axpy(b->dtype, b->n, -beta, sd_basis_row(b, j - 1), w);
   double alpha = sd_vector_dot(b->dtype, b->n, v, w);
   sd_vector_axpy(b->dtype, b->n, -alpha, v, w);
-  double norm = sd_basis_orthogonalize(b, j + 1, w, h);
+  double norm = orthogonalize(b, j + 1, w, h, 0);
   h[j] += alpha;
   return norm;
 }

@@ -32,7 +32,8 @@ static const char *const end_names[] = {
     [SD_SOLVE_LEAST_SQUARES] = "least squares",
     [SD_SOLVE_MAX_ITER] = "max_iter reached",
     [SD_SOLVE_STAGNATED] = "stagnated",
-    [SD_SOLVE_NEGATIVE_CURVATURE] = "negative curvature"};
+    [SD_SOLVE_NEGATIVE_CURVATURE] = "negative curvature",
+    [SD_SOLVE_INTERRUPTED] = "interrupted"};
 
 const char *sd_solve_end_name(SdSolveEnd end) { return end_names[end]; }
 
@@ -68,6 +69,12 @@ static SdStatus product(Solve *s, const void *v, void *w, SdError *err) {
   return SD_OK;
 }
 
+static SdStatus not_finite(const Solve *s, SdError *err) {
+  return sd_error_set(err, SD_ENUMERIC,
+                      "solve: the operator's product %lld is not finite",
+                      (long long)s->out->iterations);
+}
+
 /* z = M v: v itself without a preconditioner. */
 static SdStatus precondition(Solve *s, void *v, void **z, SdError *err) {
   const SdOperator *m = s->o.precondition;
@@ -78,7 +85,12 @@ static SdStatus precondition(Solve *s, void *v, void **z, SdError *err) {
 
 /* v^T M v */
 static SdStatus check_positive(const Solve *s, double vz, SdError *err) {
-  if (vz >= 0) return SD_OK;
+  if (vz >= 0 && isfinite(vz)) return SD_OK;
+  if (!isfinite(vz) && s->o.precondition)
+    return sd_error_set(err, SD_ENUMERIC,
+                        "solve: the preconditioner's product %lld is not "
+                        "finite", (long long)s->out->iterations + 1);
+  if (!isfinite(vz)) return not_finite(s, err);
   return sd_error_set(err, SD_ENUMERIC,
                       "solve: the preconditioner is not positive definite: "
                       "v^T M v = %g after %lld products", vz,
@@ -96,12 +108,6 @@ static int is_spent(Solve *s) {
   return 1;
 }
 
-static SdStatus not_finite(const Solve *s, SdError *err) {
-  return sd_error_set(err, SD_ENUMERIC,
-                      "solve: the operator's product %lld is not finite",
-                      (long long)s->out->iterations);
-}
-
 /* ---- CG ----------------------------------------------------------------- */
 
 /* Notes the curvature along p, w being its product: 0 when CG cannot go on.
@@ -110,7 +116,9 @@ static SdStatus not_finite(const Solve *s, SdError *err) {
 static int is_convex(Solve *s, void *p, const void *w, double pw) {
   double pp = dot(s, p, p), length = sqrt(pp) * norm(s, w);
   double curvature = pw / pp;
-  int convex = pw > sd_lanczos_rounding(s->op->dtype) * length;
+  double rounding = sd_lanczos_rounding(s->op->dtype) * length;
+  int convex = pw > rounding;
+  if (!convex && pw >= -rounding) curvature = 0;
   if (!convex || curvature < s->out->curvature) s->out->curvature = curvature;
   if (convex) return 1;
   finish(s, SD_SOLVE_NEGATIVE_CURVATURE);
@@ -135,6 +143,7 @@ static SdStatus cg_cycle(Solve *s, SdError *err) {
     axpy(s, -rz / pw, w, r);
     if (precondition(s, r, &z, err) != SD_OK) return err->code;
     rr = dot(s, r, r);
+    s->out->residual = sqrt(rr);
     rz = z == r ? rr : dot(s, r, z);
     sd_vector_combine(s->op->dtype, s->op->n, 1, z, rz / old, p, p);
   }
@@ -253,6 +262,7 @@ static SdStatus minres_cycle(Solve *s, SdError *err) {
       return SD_OK;
     }
     minres_update(s, &m, z, &w1, &w2);
+    s->out->residual = m.phibar;
     if (m.beta <= sd_lanczos_rounding(s->op->dtype) * sqrt(m.anorm2)) break;
     scale(s, 1 / m.beta, y);
     if (own) scale(s, 1 / m.beta, z_next);
@@ -273,7 +283,10 @@ static SdStatus find_residual(Solve *s, SdError *err) {
     sd_vector_combine(s->op->dtype, s->op->n, 1, s->b, -1, r, r);
   }
   s->out->residual = norm(s, r);
-  return isfinite(s->out->residual) ? SD_OK : not_finite(s, err);
+  if (isfinite(s->out->residual)) return SD_OK;
+  if (s->out->iterations > 1) return not_finite(s, err);
+  return sd_error_set(err, SD_ENUMERIC,
+                      "solve: the start, or its product, is not finite");
 }
 
 static SdStatus iterate(Solve *s, SdStatus (*cycle)(Solve *, SdError *),
@@ -317,6 +330,11 @@ static SdStatus solve(Solve *s, SdStatus (*cycle)(Solve *, SdError *),
   for (int i = 0; i < vectors; i++) s->work[i] = work + (size_t)i * size;
   SdStatus status = iterate(s, cycle, err);
   sd_memory_free(work, (size_t)vectors * size);
+  if (status == SD_EINTERRUPT && s->out->iterations > 0) {
+    sd_interrupt_clear();
+    finish(s, SD_SOLVE_INTERRUPTED);
+    return SD_OK;
+  }
   return status;
 }
 

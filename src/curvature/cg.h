@@ -23,16 +23,20 @@ typedef enum SdSolveEnd {
                                   residual */
   SD_SOLVE_MAX_ITER,
   SD_SOLVE_STAGNATED,          /* rounding allows no smaller residual */
-  SD_SOLVE_NEGATIVE_CURVATURE  /* CG: stopped, see direction */
+  SD_SOLVE_NEGATIVE_CURVATURE, /* CG: stopped, see direction */
+  SD_SOLVE_INTERRUPTED         /* x is the best so far */
 } SdSolveEnd;
 
 typedef struct SdSolveResult {
   SdSolveEnd end;
   int64_t iterations; /* products used, all told */
-  double residual;    /* |b - (A + damping 1) x|, computed, not recurred */
+  double residual;    /* |b - (A + damping 1) x|, computed; as recurred
+                         when INTERRUPTED, of MINRES then in the
+                         preconditioner's norm */
   double curvature;   /* CG: the least d^T (A + damping 1) d of the unit
                          search directions d; with NEGATIVE_CURVATURE that
-                         of direction, which is 0 or less but for rounding */
+                         of direction: below 0, or 0 when nothing but
+                         rounding is left of it */
 } SdSolveResult;
 
 /* x: the first guess (zeros are recognised and cost no product), then the

@@ -88,6 +88,7 @@ SdStatus sd_diagonal_estimate(const SdOperator *op, int64_t count,
   for (int64_t i = 0; i < op->n; i++) {
     double degrees = (double)(count - 1);
     error[i] = count > 1 ? sqrt(error[i] / d.weight[i] / degrees) : NAN;
+    if (d.weight[i] == 0) value[i] = NAN;
   }
   sd_memory_free(d.weight, bytes);
   return status;

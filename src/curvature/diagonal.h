@@ -10,7 +10,8 @@
 
 /* value (n): the means of v_i (A v)_i / v_i^2, each weighted by v_i^2 (Bekas,
 ** Kokiopoulou and Saad 2007); with signs the variance of entry i is
-** sum_j!=i a_ij^2 / count.  error (n): standard errors, NaN for count 1. */
+** sum_j!=i a_ij^2 / count.  error (n): standard errors, NaN for count 1.  An
+** entry at which all probes are 0 is NaN. */
 SdStatus sd_diagonal_estimate(const SdOperator *op, int64_t count,
                               const void *probes, double *value,
                               double *error, SdError *err);

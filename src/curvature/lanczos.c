@@ -102,9 +102,12 @@ static SdStatus run(Run *r, const void *start, int64_t steps, SdError *err) {
       sd_lanczos_start(r->op, start, vector(r, 0), err) != SD_OK)
     return err->code;
   for (int64_t j = 0; j < steps; j++) {
-    if (step(r, j, err) != SD_OK) return err->code;
-    if (r->l->beta[j] == 0) break;
+    SdStatus status = step(r, j, err);
+    if (status == SD_EINTERRUPT && j > 0) r->l->interrupted = 1;
+    else if (status != SD_OK) return status;
+    if (r->l->interrupted || r->l->beta[j] == 0) break;
   }
+  if (r->l->interrupted) sd_interrupt_clear();
   if (!r->o->reorthogonalize && !r->o->keep_basis)
     sd_basis_free(&r->l->basis);
   return SD_OK;
@@ -175,8 +178,15 @@ static SdStatus run_rows(Rows *s, const void *starts, SdError *err) {
         sd_lanczos_start(s->op, start, vector(&s->runs[i], 0), err) != SD_OK)
       return err->code;
   }
-  for (int64_t j = 0; j < s->steps && going; j++)
-    if (step_rows(s, j, &going, err) != SD_OK) return err->code;
+  for (int64_t j = 0; j < s->steps && going; j++) {
+    SdStatus status = step_rows(s, j, &going, err);
+    if (status == SD_EINTERRUPT && j > 0) {
+      sd_interrupt_clear();
+      for (int64_t i = 0; i < s->count; i++) s->runs[i].l->interrupted = 1;
+      return SD_OK;
+    }
+    if (status != SD_OK) return status;
+  }
   return SD_OK;
 }
 

@@ -18,6 +18,7 @@ typedef struct SdLanczosOptions {
 typedef struct SdLanczos {
   int64_t steps;   /* taken: fewer when the space is exhausted */
   int64_t wanted;  /* room in alpha and beta */
+  int interrupted; /* after these steps, which stand */
   double *alpha;   /* steps */
   double *beta;    /* steps: beta[i] couples v_i and v_i+1; the last one is
                       the norm of what is left, 0 after a breakdown */
@@ -35,7 +36,8 @@ SdStatus sd_lanczos_run(const SdOperator *op, const void *start,
 void sd_lanczos_free(SdLanczos *l);
 
 /* The recurrences of count start vectors (rows) side by side, their products
-** taken together.  On failure out holds nothing. */
+** taken together.  On failure out holds nothing.  An interrupt after the
+** first step is not one: all are interrupted then. */
 SdStatus sd_lanczos_run_rows(const SdOperator *op, int64_t count,
                              const void *starts, const SdLanczosOptions *o,
                              SdLanczos *out, SdError *err);

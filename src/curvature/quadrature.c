@@ -63,7 +63,7 @@ void sd_density_free(SdDensity *d) {
   sd_memory_free(d->weights, nodes);
   sd_memory_free(d->coarse_nodes, nodes);
   sd_memory_free(d->coarse_weights, nodes);
-  sd_memory_free(d->starts, (size_t)(d->probes + 1) * sizeof *d->starts);
+  sd_memory_free(d->starts, (size_t)(d->room + 1) * sizeof *d->starts);
   *d = (SdDensity){.points = 0};
 }
 
@@ -72,7 +72,7 @@ static SdStatus density_new(SdDensity *d, int64_t points, int64_t capacity,
   size_t grid = (size_t)points * sizeof(double);
   size_t nodes = (size_t)capacity * sizeof(double);
   size_t starts = (size_t)(probes + 1) * sizeof(int64_t);
-  *d = (SdDensity){.points = points, .capacity = capacity, .probes = probes};
+  *d = (SdDensity){.points = points, .capacity = capacity, .room = probes};
   if ((d->grid = sd_memory_alloc(grid, err)) &&
       (d->density = sd_memory_alloc(grid, err)) &&
       (d->nodes = sd_memory_alloc(nodes, err)) &&
@@ -96,16 +96,18 @@ static SdStatus add_rule(const SdLanczos *l, int64_t i, SdDensity *d,
                          d->coarse_nodes + d->coarse_count,
                          d->coarse_weights + d->coarse_count, err) != SD_OK)
     return err->code;
+  d->probes++;
   d->count += l->steps;
   d->coarse_count += fewer;
   d->starts[i + 1] = d->count;
   return SD_OK;
 }
 
-/* Appends the rules of probes first .. first + count - 1. */
+/* Appends the rules of probes first .. first + count - 1; *cut: whether they
+** were interrupted. */
 static SdStatus add_probes(const SdOperator *op, int64_t first, int64_t count,
                            const void *probes, const SdDensityOptions *o,
-                           SdDensity *d, SdError *err) {
+                           SdDensity *d, int *cut, SdError *err) {
   SdLanczosOptions lo = {o->steps, o->reorthogonalize, 0};
   const void *from = sd_vector_at(op->dtype, probes, first * op->n);
   size_t bytes = (size_t)count * sizeof(SdLanczos);
@@ -114,6 +116,7 @@ static SdStatus add_probes(const SdOperator *op, int64_t first, int64_t count,
   SdStatus status = sd_lanczos_run_rows(op, count, from, &lo, l, err);
   for (int64_t i = 0; status == SD_OK && i < count; i++)
     status = add_rule(&l[i], first + i, d, err);
+  *cut = status == SD_OK && l[0].interrupted;
   for (int64_t i = 0; i < count; i++) sd_lanczos_free(&l[i]);
   sd_memory_free(l, bytes);
   return status;
@@ -158,20 +161,30 @@ static SdStatus check(const SdDensityOptions *o, int64_t count,
   return SD_OK;
 }
 
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
 static SdStatus run(const SdOperator *op, int64_t count, const void *probes,
                     const SdDensityOptions *o, SdDensity *d, SdError *err) {
   int64_t steps = o->reorthogonalize && o->steps > op->n ? op->n : o->steps;
   int64_t group = group_size(op, steps, o);
   if (density_new(d, o->points ? o->points : 1024, count * steps, count, err))
     return err->code;
-  for (int64_t i = 0; i < count; i += group)
-    if (add_probes(op, i, count - i < group ? count - i : group, probes, o, d,
-                   err) != SD_OK)
-      return err->code;
+  int cut = 0;
+  for (int64_t i = 0; i < count && !cut; i += group) {
+    SdStatus status = add_probes(op, i, least(group, count - i), probes, o, d,
+                                 &cut, err);
+    if (status == SD_EINTERRUPT && d->probes > 0) {
+      sd_interrupt_clear();
+      cut = 1;
+    } else if (status != SD_OK) {
+      return status;
+    }
+  }
+  if (cut) d->coarse_count = 0;
   /* Each probe counts for the same. */
-  for (int64_t i = 0; i < d->count; i++) d->weights[i] /= (double)count;
+  for (int64_t i = 0; i < d->count; i++) d->weights[i] /= (double)d->probes;
   for (int64_t i = 0; i < d->coarse_count; i++)
-    d->coarse_weights[i] /= (double)count;
+    d->coarse_weights[i] /= (double)d->probes;
   make_grid(d, o);
   sd_quadrature_smooth(d->count, d->nodes, d->weights, d->sigma, d->points,
                        d->grid, d->density);

@@ -35,9 +35,10 @@ typedef struct SdDensityOptions {
 /* The grid reaches 4 sigma beyond the nodes; the density integrates to 1.
 ** Probe i has the nodes starts[i] .. starts[i + 1] - 1; coarse is the rule of
 ** its first two thirds of steps, whose difference from the whole one shows how
-** far quadratures have settled. */
+** far quadratures have settled.  After an interrupt the probes are those that
+** had begun, with fewer steps, and nothing is coarse. */
 typedef struct SdDensity {
-  int64_t points, count, capacity, probes;
+  int64_t points, count, capacity, probes, room; /* for probes */
   int64_t coarse_count;
   double sigma;
   double *grid, *density;  /* points */

@@ -48,8 +48,11 @@ SdStatus sd_ritz_configure(const SdOperator *op, SdEigsOptions *o,
     return sd_error_set(err, SD_EARGUMENT,
                         "eigs: k = %lld of %lld eigenvalues",
                         (long long)o->k, (long long)n);
+  if (!(o->tol >= 0 && isfinite(o->tol)))
+    return sd_error_set(err, SD_EARGUMENT, "eigs: tol must be 0 or above, "
+                        "and finite, not %g", o->tol);
   if (o->tol == 0) o->tol = op->dtype == SD_F32 ? 1e-5 : 1e-10;
-  if (!(o->tol >= rounding)) o->tol = rounding;
+  if (o->tol < rounding) o->tol = rounding;
   if (o->max_iter == 0)
     o->max_iter = n < 100 ? 1000 : n > 1000 ? 10000 : 10 * n;
   if (o->max_iter < o->k) o->max_iter = o->k;

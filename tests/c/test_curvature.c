@@ -5,6 +5,7 @@
 
 #include "base/interrupt.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "curvature/cg.h"
 #include "curvature/diagonal.h"
 #include "curvature/eigs.h"
@@ -886,6 +887,66 @@ static void failures_pass_through(void) {
   drop(&a);
 }
 
+/* Interrupted at each product in turn: what came before it stands. */
+static void interrupts_keep_what_there_is(void) {
+  size_t live = sd_memory_stats().live;
+  Matrix a = linspaced(60, 1, 50, SD_F64);
+  SdOperator op = operator(&a);
+  double *b = random_rows(SD_F64, 2 * a.n, 9), x[60];
+  int wrong = 0, cut = 0;
+  a.code = SD_EINTERRUPT;
+  for (a.fail_at = 1; a.fail_at <= 20; a.fail_at++) {
+    SdLanczosOptions lo = {.steps = 20, .reorthogonalize = 1};
+    SdLanczos l;
+    a.products = 0;
+    SdStatus status = sd_lanczos_run(&op, b, &lo, &l, &err);
+    wrong += a.fail_at == 1 ? status != SD_EINTERRUPT
+                            : status != SD_OK || !l.interrupted ||
+                                  l.steps != a.fail_at - 1;
+    if (status == SD_OK) sd_lanczos_free(&l);
+  }
+  ok(!wrong, "an interrupted recurrence keeps its steps");
+  for (a.fail_at = 1; a.fail_at <= 40; a.fail_at++) {
+    SdDensityOptions o = {.steps = 20, .reorthogonalize = 1, .points = 8};
+    SdDensity d;
+    a.products = 0;
+    SdStatus status = sd_density_run(&op, 2, b, &o, &d, &err);
+    if (status == SD_EINTERRUPT) continue;
+    double sum = 0;
+    for (int64_t i = 0; i < d.count; i++) sum += d.weights[i];
+    int all = d.probes == 2 && d.starts[2] == 40;
+    wrong += status != SD_OK || d.probes < 1 || fabs(sum - 1) > 1e-12 ||
+             d.starts[d.probes] != d.count || (d.coarse_count == 0) == all;
+    cut += !all;
+    sd_density_free(&d);
+  }
+  ok(!wrong && cut > 10, "an interrupted density is that of its %s", "probes");
+  for (int method = 0; method < 2; method++) {
+    double last = INFINITY;
+    for (a.fail_at = 2; a.fail_at <= 30; a.fail_at++) {
+      SdSolveOptions o = {.tol = 1e-12};
+      SdSolveResult r;
+      a.products = 0;
+      memset(x, 0, sizeof x);
+      SdStatus status = method ? sd_minres_solve(&op, b, x, &o, &r, &err)
+                               : sd_cg_solve(&op, b, x, NULL, &o, &r, &err);
+      double residual = 0;
+      for (int i = 0; i < 60; i++)
+        residual = hypot(residual, b[i] - a.diag[i] * x[i]);
+      wrong += status != SD_OK || r.end != SD_SOLVE_INTERRUPTED ||
+               r.iterations != a.fail_at - 1 ||
+               fabs(r.residual - residual) > 1e-9 ||
+               (method && residual > last);
+      last = residual;
+    }
+    ok(!wrong, "%s, interrupted, gives x and its residual",
+       method ? "MINRES" : "CG");
+  }
+  ok(sd_memory_stats().live == live, "and nothing is leaked");
+  free(b);
+  drop(&a);
+}
+
 /* A workspace that is too small: LAPACK would print it on its own. */
 static void refused_arguments_are_silent(void) {
   float a[4] = {0}, values[2], work[1];
@@ -906,6 +967,7 @@ static void refused_arguments_are_silent(void) {
 }
 
 int main(void) {
+  sd_thread_set_count(1); /* waiting threads slow down a busy machine */
   refused_arguments_are_silent();
   ghosts();
   lanczos_ends();
@@ -923,5 +985,6 @@ int main(void) {
   solvers_of_indefinite_systems();
   solvers_of_singular_systems();
   failures_pass_through();
+  interrupts_keep_what_there_is();
   return done();
 }

@@ -17,6 +17,12 @@ end
 local function double_well(p) return (p[1] ^ 2 - 1) ^ 2 + p[2] ^ 2 end
 local function monkey(p) return p[1] ^ 3 - 3 * p[1] * p[2] ^ 2 end
 
+-- First of all, before anything else could load what it needs.
+local _, early = critical.find(function(p) return ((p - 1) ^ 2):sum() end,
+                               sd.zeros(600, f64), { kind = "minimum" })
+tap.is({ early.kind, early.converged }, { "minimum", true },
+       "600 parameters, in a session's first call")
+
 -- ---- certificates --------------------------------------------------------------------
 
 local c = critical.classify(double_well, t { 0, 0 })
@@ -85,6 +91,18 @@ finds(wells, high, { kind = "saddle" }, "saddle", 1, nil,
       "600 parameters: a saddle, matrix-free")
 finds(wells, high, { kind = "any" }, "saddle", 1, nil,
       "600 parameters: any, matrix-free")
+local function chain(p) -- Rosenbrock's valley in 600 dimensions
+  local a, b = p:narrow(1, 1, 599), p:narrow(1, 2, 599)
+  return ((1 - a) ^ 2 + 100 * (b - a ^ 2) ^ 2):sum()
+end
+finds(chain, sd.full({ 600 }, 0.5, f64), { kind = "minimum" }, "minimum", 0,
+      sd.ones(600, f64):totable(), "600 parameters: along a curved valley")
+finds(chain, sd.full({ 600 }, 1.1, f64), { kind = "any" }, "minimum", 0,
+      sd.ones(600, f64):totable(), "600 parameters: by residuals")
+finds(wells, sd.zeros(600, f64), { kind = "minimum" }, "minimum", 0, nil,
+      "600 parameters: off a maximum where the gradient is zero")
+finds(double_well, t { 0, 0 }, { kind = "minimum" }, "minimum", 0, nil,
+      "two: off a saddle where the gradient is zero")
 local _, stuck = critical.find(function(p) return p[1] + p[1] ^ 3 / 3 + p[2] ^ 2 end,
                                t { 0.5, 0.5 }, { kind = "any" })
 tap.ok(not stuck.converged and stuck.kind == "not critical" and
@@ -138,5 +156,11 @@ bad(function() critical.classify(wells, t { 0 / 0 }) end,
     "classify: the gradient is not finite", "a point of NaN")
 bad(function() critical.sweep(wells, { { 1, -1 }, { 0, 1 } }) end,
     "sweep: the box's x must be", "a box inside out")
+bad(function() critical.classify() end, "classify: f must be a function",
+    "no function")
+bad(function() critical.find(nil, t { 1 }) end, "find: f must be a function",
+    "nothing to find")
+bad(function() critical.sweep(nil, { { 0, 1 }, { 0, 1 } }) end,
+    "sweep: f must be a function", "nothing to sweep")
 bad(function() critical.sweep(wells, 3) end, "sweep: needs a box", "no box")
 tap.done()

@@ -95,6 +95,11 @@ tap.near((d.density:sum() * step):item(), 1, 1e-2, "a density sums to 1")
 tap.near((d.nodes * d.weights):sum():item(), trace / 52, 0.1,
          "its mean is the trace over n")
 
+local figure = d:plot(nil, { title = "spectrum", xrange = { -1, 1 } })
+tap.is(figure.title, "spectrum", "a density is drawn with plot.density's options")
+tap.throws(function() d:plot(nil, { titel = "x" }) end, "unknown option",
+           "and no others")
+
 -- ---- algebra ----------------------------------------------------------------------------
 
 local eye = sd.curvature.identity(52, f64)

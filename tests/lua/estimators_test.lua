@@ -118,12 +118,15 @@ local diagonal = M:diag()
 local value, error = A:diag { samples = 100 }
 local hits = ((value - diagonal):abs():le(2 * error)):to("f64"):mean():item()
 tap.ok(hits > 0.9, ("diagonal: %.1f %% of entries"):format(100 * hits))
+local unseen = (A:diag { probes = sd.eye(n, f64)[{ {}, { 1, 3 } }] })
+tap.is({ unseen[2]:item() == diagonal[2]:item(), unseen[4]:isnan():item() },
+       { true, true }, "an entry that no probe has seen is NaN")
 near((A:diag { method = "exact" }), diagonal, 1e-12, "the exact diagonal")
 near((A:diag { probes = math.sqrt(n) * sd.eye(n, f64) }), diagonal, 1e-12,
      "with unit vectors the estimate is exact")
 
 -- Many probes of many elements are taken some at a time.
-local wide = 1 << 24
+local wide = 1 << 23
 local half = curvature.operator {
   n = wide, matvec = function(v) return v * 0.5 end, check = false }
 local all, spread = half:trace { samples = 5 }
@@ -144,7 +147,7 @@ local merged, merged_error = probes.mean(
 local sum_of, squares = 0, 0
 for _, v in ipairs(seen) do sum_of = sum_of + v end
 for _, v in ipairs(seen) do squares = squares + (v - sum_of / 7) ^ 2 end
-tap.is(#seen, 7, "seven probes, two at a time")
+tap.is(#seen, 7, "seven probes, four at a time")
 tap.near(merged, sum_of / 7, 1e-12, "their mean is merged")
 tap.near(merged_error, math.sqrt(squares / 42), 1e-12, "and its error")
 
@@ -239,6 +242,12 @@ tap.is(down.reason, "negative curvature", "CG sees negative curvature")
 tap.ok((down.direction * M:mv(down.direction)):sum():item() < 0,
        "and gives a direction of it")
 local singular = of(sd.diag(sd.tensor({ 1, 2, 0 }, f64)))
+local none = singular:solve(sd.tensor({ 1, 2, 3 }, f64))
+tap.is({ none.reason, none.curvature, none.converged },
+       { "zero curvature", 0, false }, "CG of a singular system")
+tap.near(none.direction:abs(), { 0, 0, 1 }, 1e-12, "with its null vector")
+tap.ok(singular:solve(sd.tensor({ 1, 2, 0 }, f64)).converged,
+       "which converges where the right side is in the range")
 local least = singular:solve(sd.tensor({ 1, 2, 3 }, f64), { method = "minres" })
 tap.is(least.reason, "least squares", "MINRES of a singular system")
 tap.ok(not least.converged, "is not called converged")
@@ -271,6 +280,17 @@ bad(function() P:solve(b, { precondition = function(v) return -v end }) end,
 bad(function() P:solve(b, { precondition = 3 }) end,
     "solve: precondition must be an operator or a function",
     "no preconditioner at all")
+bad(function() P:solve(b, { precondition = function(v) return v / 0 end }) end,
+    "solve: the preconditioner's product 1 is not finite",
+    "a preconditioner of infinities")
+bad(function() P:solve(b, { start = b / 0 }) end, "solve: the start, or its",
+    "a start of infinities")
+bad(function() A:eigs { tol = -1 } end, "eigs: tol must be 0 or above",
+    "a negative tolerance")
+bad(function() A:trace { probes = M / 0 } end, "probes: an entry is not finite",
+    "probes of infinities")
+bad(function() A:density { probes = M / 0 } end, "probes: an entry is not",
+    "the same in a density")
 bad(function() A:inertia { method = "guess" } end, "inertia: method must be",
     "an unknown method")
 tap.done()

@@ -112,6 +112,14 @@ end
 -- ---- Jacobians --------------------------------------------------------------------
 
 matches(curvature.ntk(model, params, x), J:matmul(J:T()), "NTK")
+matches(curvature.ntk(net, params, x), J:matmul(J:T()),
+        "NTK of a net, by its layers' factors")
+local bare_net = sd.nn.chain { sd.nn.dense(3, 4, { bias = false }), sd.nn.tanh(),
+                               sd.nn.chain { sd.nn.dense(4, 2) } }
+local bare_params = bare_net:init { seed = 2, dtype = "f64" }
+near(curvature.ntk(bare_net, bare_params, x):dense(),
+     curvature.ntk(function(q, a) return (bare_net(q, a)) end, bare_params,
+                   x):dense(), 1e-13, "also without a bias, in nested chains")
 local A = curvature.jacobian(model, params, x)
 near(A:dense(), J, 1e-13, "Jacobian: dense")
 near(A:matvec(v), J:mv(v), 1e-13, "Jacobian: J v")
@@ -263,7 +271,7 @@ bad(function() return O + curvature.identity(n) end,
 bad(function() O:block "nothing" end,
     "block: no parameter matches 'nothing' %(there are 1.bias, ",
     "a block of nothing")
-bad(function() own:block "x" end, "block: a operator has no parameters",
+bad(function() own:block "x" end, "block: this operator has no parameters",
     "a block without parameters")
 bad(function() O:deflated(V) end, "deflated: the columns must be orthonormal",
     "deflation by any columns")
@@ -283,6 +291,22 @@ bad(function() curvature.fisher(model, params, x, { likelihood = "poisson" }) en
 bad(function() curvature.chunks({ x, y:narrow(1, 1, 3) }) end,
     "chunks: 30 rows in the first tensor, 3 in tensor 2", "chunks of two lengths")
 bad(function() curvature.chunks(7) end, "chunks: needs a data set", "no data")
+for _, n2 in ipairs { 0, -3, 2.5 } do
+  bad(function() curvature.identity(n2) end, "identity: n must be a whole number",
+      "an identity of " .. n2)
+end
+bad(function() curvature.identity(3, { dtype = "i64" }) end,
+    "identity: dtype must be f32 or f64", "an identity of whole numbers")
+bad(function() curvature.hessian(3, params) end,
+    "hessian: f must be a function, not a number", "the Hessian of no function")
+bad(function() curvature.ggn(model, 3, params, x, y) end,
+    "ggn: loss must be a function", "GGN without a loss")
+bad(function() curvature.ntk(3, params, x) end, "ntk: model must be a function",
+    "NTK of no model")
+bad(function() curvature.noise(loss, params) end, "noise: needs a data set",
+    "noise without data")
+bad(function() curvature.sharpness(nil, params) end,
+    "sharpness: f must be a function, not a nil", "sharpness of nothing")
 bad(function() curvature.operator { n = 3 } end, "operator: needs matvec",
     "an operator without products")
 bad(function()

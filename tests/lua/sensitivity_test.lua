@@ -128,6 +128,10 @@ bad(function() sensitivity.pgd { model = linear, x = x, y = y, eps = 1, norm = "
     "pgd: norm must be", "an unknown norm")
 bad(function() sensitivity.pgd { model = linear, x = x, y = y:narrow(1, 1, 3), eps = 1 } end,
     "pgd: 6 inputs, 3 labels", "too few labels")
+bad(function() sensitivity.pgd { model = linear, x = x, y = y, eps = 1, starts = -1 } end,
+    "pgd: starts must be 0 or above, not %-1", "a negative number of starts")
+bad(function() sensitivity.lipschitz(linear, one, { samples = -1 }) end,
+    "lipschitz: radius and samples must be 0 or above", "a negative number of samples")
 bad(function() sensitivity.robustness { model = linear, x = x, y = y, eps = 1 } end,
     "robustness: eps must be a list", "one eps")
 bad(function() sensitivity.saliency(linear, x, 9) end,

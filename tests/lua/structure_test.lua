@@ -191,7 +191,7 @@ end
 bad(function() curvature.overlap(sd.ones(3), sd.ones(4)) end,
     "overlap: vectors of 3 and 4 elements", "vectors of two lengths")
 bad(function() curvature.identity(3):ownership(sd.ones(3)) end,
-    "ownership: a identity has no parameters", "no parameters to own anything")
+    "ownership: this identity has no parameters", "no parameters to own anything")
 bad(function() curvature.taylor(loss, params, sd.ones(3, f64)) end,
     "taylor: a direction of 3 elements for 44 parameters",
     "a direction of another length")

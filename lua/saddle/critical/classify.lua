@@ -1,7 +1,9 @@
 -- What kind of critical point is this, and how sure is the answer?
 
 local fail = require "saddle.fail"
+local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
+local whole = require "saddle.curvature.whole"
 
 -- Up to this many parameters the whole spectrum is taken.
 local dense_limit = 500
@@ -17,8 +19,8 @@ local function eigenvalues(H, k)
              w = w, exact = true, converged = true }
   end
   k = math.min(k, H.n // 2)
-  local low = H:eigs { k = k, which = "smallest" }
-  local high = H:eigs { k = k, which = "largest" }
+  local low = whole(H:eigs { k = k, which = "smallest" })
+  local high = whole(H:eigs { k = k, which = "largest" })
   return {
     values = sd.cat({ low.values, high.values:flip(1) }, 1):totable(),
     residuals = sd.cat({ low.residuals, high.residuals:flip(1) }, 1)
@@ -35,7 +37,7 @@ local function decrement(H, g, w, v, floor)
   if w then
     part = (v:transpose(1, 2):matmul(g:to "f64")) ^ 2
   else
-    local l = H:lanczos { steps = math.min(30, H.n), start = g }
+    local l = whole(H:lanczos { steps = math.min(30, H.n), start = g })
     w, part = l.ritz:to "f64", l.weights:to "f64" * g:to("f64"):norm() ^ 2
   end
   return (part / sd.maximum(w:abs(), floor)):sum():item() / 2
@@ -98,6 +100,7 @@ end
 ---  args, scale (a curvature, in the place of a smaller max|lambda|, to which
 ---  zero is relative)
 local function classify(f, params, o)
+  models.callable(f, "classify", "f")
   o = sd.check_options(o, { "tol:F", "zero:F", "k:N", "args:L", "exact:B",
                             "scale:F" },
                        "classify")

@@ -1,6 +1,7 @@
 -- Down from a saddle.
 
 local classify = require "saddle.critical.classify"
+local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
 
 --- A point below params, along the direction of the most negative curvature:
@@ -17,6 +18,7 @@ local sd = require "saddle.init"
 ---@param params any tree
 ---@param o? table step (the first: 1e-3 of |params|, at least 1e-3), args
 return function(f, params, o)
+  models.callable(f, "escape", "f")
   o = sd.check_options(o, { "step:F", "args:L" }, "escape")
   local args = o.args or {}
   local c = classify(f, params, { args = o.args })

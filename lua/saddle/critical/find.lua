@@ -9,6 +9,7 @@ local classify = require "saddle.critical.classify"
 local fail = require "saddle.fail"
 local problem = require "saddle.critical.problem"
 local sd = require "saddle.init"
+local whole = require "saddle.curvature.whole"
 
 local function norm(v) return v:norm():item() end
 
@@ -47,6 +48,33 @@ local function shifted_step(s, signs, radius)
   return s.Q:mv(d), change
 end
 
+-- The step of conjugate gradients down the model g'd + d'Hd / 2 within radius,
+-- and the change it foresees (Steihaug 1983): to where the model's gradient is
+-- tol of g, or to the boundary when a step leads there or a direction has no
+-- positive curvature. g must not be 0.
+local function steihaug(H, g, radius, tol, steps)
+  local d, r, p = sd.zeros_like(g), g, -g
+  local rr, dp, dd = sd.dot(g, g):item(), 0, 0
+  local pp, target = rr, tol ^ 2 * rr
+  for _ = 1, steps do
+    local Hp = H:matvec(p)
+    local curve = sd.dot(p, Hp):item()
+    local a = rr / curve
+    local length = dd + 2 * a * dp + a * a * pp
+    local leaves = not (curve > 0) or length >= radius ^ 2
+    if leaves then -- d + a p on the sphere
+      a = (math.sqrt(dp ^ 2 + pp * (radius ^ 2 - dd)) - dp) / pp
+    end
+    d, r = sd.eval(d + a * p, r + a * Hp)
+    local new = sd.dot(r, r):item()
+    if leaves or new <= target then break end
+    local b = new / rr
+    dd, rr, p = length, new, sd.eval(b * p - r)
+    dp, pp = sd.dot(d, p):item(), sd.dot(p, p):item()
+  end
+  return d, (sd.dot(g, d) + sd.dot(r, d)):item() / 2
+end
+
 -- ---- minima: Newton in a trust region ---------------------------------------
 
 -- A step down the model at x within radius, and the change it foresees.
@@ -66,26 +94,29 @@ local function descent(p, s, H, g, radius)
     end
     return d, change
   end
-  local r = H:solve(-g, { tol = 1e-3, max_iter = 200 })
-  local d = r.x
-  if r.direction then
-    local u = r.direction
-    if sd.dot(u, g):item() > 0 then u = -u end
-    d = radius * u
-  elseif norm(d) > radius then
-    d = d * (radius / norm(d))
-  end
-  local change = (sd.dot(g, d) + sd.dot(d, H:matvec(d)) / 2):item()
-  if change > 0 then
-    d = -g * (radius / norm(g))
-    change = -radius * norm(g)
-  end
-  return d, change
+  return steihaug(H, g, radius, 1e-3, 2 * p.n)
 end
 
+-- |H|, the search for it beginning where the last one ended.
 local function largest(p, H, s)
   if p.dense then return s.most end
-  return H:eigs { k = 1, which = "magnitude", tol = 1e-2, verify = false }.norm
+  local e = whole(H:eigs { k = 1, which = "magnitude", tol = 1e-2,
+                           start = p.top, verify = false })
+  p.top = e.vectors
+  return e.norm
+end
+
+-- The lowest curvature at x where the gradient is zero, and its direction.
+local function lowest(H, s)
+  if s then return s.w[1]:item(), s.Q:narrow(2, 1, 1):reshape(-1) end
+  local e = whole(H:eigs { k = 1, which = "smallest", tol = 1e-4 })
+  return e.values:item(), e.vectors:reshape(-1)
+end
+
+-- Off a saddle: the lower of the two points at radius along u.
+local function leave(p, x, u, radius)
+  local up, down = x + radius * u, x - radius * u
+  return (p.slope(up)) < (p.slope(down)) and up or down
 end
 
 local function newton(p, o)
@@ -96,9 +127,12 @@ local function newton(p, o)
     local s = p.dense and spectrum(p, x, g)
     local H = not p.dense and p.hessian(x)
     local most = largest(p, H, s)
-    local down = p.dense and s.w[1]:item() < -1e-8 * most
-    if is_reached(x, g, most, o.tol) and not down then
-      return x, true, step - 1, "converged"
+    if is_reached(x, g, most, o.tol) then
+      local low, u = lowest(H, s)
+      if low >= -1e-8 * most then return x, true, step - 1, "converged" end
+      x = sd.eval(leave(p, x, u:to(x.dtype), radius))
+      loss, g = p.slope(x)
+      goto continue
     end
     repeat
       local d, foreseen = descent(p, s, H, g, radius)
@@ -119,18 +153,53 @@ local function newton(p, o)
                "the trust region vanished"
       end
     until good
+    ::continue::
   end
   return x, false, o.max_iter, "max_iter reached"
 end
 
 -- ---- any: the gradient's norm -----------------------------------------------
 
--- Levenberg and Marquardt on |g|^2 / 2, whose gradient is H g and whose
--- Gauss-Newton matrix is H^2.
+-- Whether |g|^2 cannot tell points apart: those whose H g is less than that.
+local function is_flat(x, g, Hg, most)
+  return norm(Hg) <= (x.dtype == "f32" and 3e-3 or 1e-7) * most * norm(g)
+end
+
+-- The steps of Levenberg and Marquardt on |g|^2 / 2, whose gradient is H g and
+-- whose Gauss-Newton matrix is H^2: s being the spectrum at x, the first that
+-- reduces |g|, or nil, and the damping to go on with.
+local function damped_step(p, x, g, s, damping)
+  repeat
+    local y = x - s.Q:mv(s.c * s.w / (s.w * s.w + damping)):to(x.dtype)
+    local new, slope = p.slope(y)
+    if is_finite(new) and norm(slope) < norm(g) then
+      return y, slope, math.max(damping / 5, 1e-30 * s.most ^ 2)
+    end
+    damping = damping * 4
+  until damping > 1e12 * s.most ^ 2
+end
+
+-- The same without a matrix: along the least-squares solution of H d = -g, the
+-- residual being at most tol of |g| (Roosta et al. 2018, Newton-MR). Full steps
+-- ask for smaller residuals, short ones for larger.
+local function residual_step(p, x, g, H, tol)
+  local d = whole(H:solve(-g, { method = "minres", tol = tol,
+                                max_iter = 2 * p.n })).x
+  local length = 1
+  repeat
+    local y = x + length * d
+    local new, slope = p.slope(y)
+    if is_finite(new) and norm(slope) < (1 - 1e-4 * length) * norm(g) then
+      return y, slope, length == 1 and math.max(tol / 3, 1e-4) or
+                       length < 0.2 and math.min(2 * tol, 0.5) or tol
+    end
+    length = length / 2
+  until length < 1e-12
+end
+
 local function gradient_norm(p, o)
-  local x = p.x
+  local x, control = p.x, nil -- the damping, or the tolerance
   local _, g = p.slope(x)
-  local damping
   for step = 1, o.max_iter do
     local s = p.dense and spectrum(p, x, g)
     local H = not p.dense and p.hessian(x)
@@ -139,38 +208,22 @@ local function gradient_norm(p, o)
       return x, norm(g) == 0, step, norm(g) == 0 and "converged" or
              "the Hessian is zero and the gradient is not"
     end
-    damping = damping or 1e-3 * most ^ 2
     if is_reached(x, g, most, o.tol) then
       return x, true, step - 1, "converged"
-    end
-    local Hg = p.product(x, g)
-    -- |g|^2 cannot tell points apart whose H g is less than this.
-    local flat = x.dtype == "f32" and 3e-3 or 1e-7
-    if norm(Hg) <= flat * most * norm(g) then
+    elseif is_flat(x, g, p.product(x, g), most) then
       return x, false, step, ("gradient-flat: |g| = %.3g but H g = 0")
         :format(norm(g))
     end
-    repeat
-      local d
-      if p.dense then
-        d = -s.Q:mv(s.c * s.w / (s.w * s.w + damping)):to(x.dtype)
-      else
-        local square = sd.curvature.operator {
-          n = p.n, dtype = x.dtype, check = false,
-          matvec = function(v) return H:matvec(H:matvec(v)) end }
-        d = square:solve(-Hg, { damping = damping, tol = 1e-4,
-                                max_iter = 300 }).x
-      end
-      local y = x + d
-      local new, slope = p.slope(y)
-      local good = is_finite(new) and norm(slope) < norm(g)
-      damping = good and math.max(damping / 5, 1e-30 * most ^ 2) or
-                damping * 4
-      if good then x, g = y, slope end
-      if damping > 1e12 * most ^ 2 then
-        return x, false, step, ("stalled at |g| = %.3g"):format(norm(g))
-      end
-    until good
+    local y, slope
+    if s then
+      y, slope, control = damped_step(p, x, g, s, control or 1e-3 * most ^ 2)
+    else
+      y, slope, control = residual_step(p, x, g, H, control or 0.1)
+    end
+    if not y then
+      return x, false, step, ("stalled at |g| = %.3g"):format(norm(g))
+    end
+    x, g = y, slope
   end
   return x, false, o.max_iter, "max_iter reached"
 end
@@ -204,8 +257,8 @@ local function eigenvector(p, o)
       d, foreseen = shifted_step(s, signs, radius)
     else
       local H = p.hessian(x)
-      local e = H:eigs { k = o.index, which = "smallest", start = modes,
-                         tol = 1e-4, verify = o.index > 1 }
+      local e = whole(H:eigs { k = o.index, which = "smallest", start = modes,
+                               tol = 1e-4, verify = o.index > 1 })
       modes, most = e.vectors:narrow(2, 1, 1):reshape(-1), e.norm
       if is_reached(x, g, most, o.tol) and e.values:max():item() < 0 then
         return x, true, step - 1, "converged"
@@ -214,8 +267,8 @@ local function eigenvector(p, o)
       local curve = sd.maximum(e.values:abs(), 1e-8 * most):to(x.dtype)
       local up = e.vectors:mv(c / curve)
       local rest = g - e.vectors:mv(c)
-      local r = H:deflated(e):solve(-rest, { tol = 1e-4, max_iter = 200 })
-      d = up + r.x
+      local down = steihaug(H:deflated(e), rest, radius, 1e-4, 2 * p.n)
+      d = up + down
       if norm(d) > radius then d = d * (radius / norm(d)) end
       foreseen = (sd.dot(g, d) + sd.dot(d, H:matvec(d)) / 2):item()
     end

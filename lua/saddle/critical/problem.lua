@@ -2,7 +2,9 @@
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local models = require "saddle.curvature.models"
 local operator = require "saddle.curvature.operator"
+require "saddle.curvature.spectrum"
 local sd = require "saddle.init"
 
 -- Up to this many parameters finders work on the whole Hessian.
@@ -11,6 +13,7 @@ local dense_limit = 500
 --- { x (the start), n, dense (whether hessian gives matrices), unravel,
 --- slope (v -> loss, gradient), hessian (v -> matrix in f64, or operator) }.
 return function(f, start, args, what)
+  models.callable(f, what, "f")
   local flat, unravel = sd.tree.ravel(start)
   if flat.dtype ~= "f32" and flat.dtype ~= "f64" then
     fail("%s: parameters of %s; f32 or f64 needed", what, flat.dtype)

@@ -3,6 +3,7 @@
 local classify = require "saddle.critical.classify"
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
 
 local function interval(v, what)
@@ -101,6 +102,7 @@ end
 ---@param o? table n (21: starts along each side), steps (60), tol (1e-8)
 return function(f, box, o)
   o = sd.check_options(o, { "n:N", "steps:N", "tol:F" }, "sweep")
+  models.callable(f, "sweep", "f")
   if type(box) ~= "table" then
     fail("sweep: needs a box { x = {from, to}, y = {from, to} }, not a %s",
          type(box))

@@ -83,6 +83,7 @@ end
 ---@param x any
 ---@param y any class labels
 local function classes_of(model, params, x, y)
+  models.callable(model, "classes", "model")
   local at = models.layout(params, nil, "classes")
   local z = models.outputs(model(params, x), "classes")
   check(z, y, "classes")
@@ -117,6 +118,7 @@ end
 ---@param y any class labels
 ---@param V any columns {n, k}, or what eigs returned
 local function ownership(model, params, x, y, V)
+  models.callable(model, "class_ownership", "model")
   local at = models.layout(params, nil, "class_ownership")
   if type(V) == "table" then V = V.vectors end
   if not sd.is_tensor(V) or V.ndim ~= 2 or V:size(1) ~= at.n then

@@ -10,7 +10,8 @@ local sd = require "saddle.init"
 local methods = { ["hutchinson"] = 1, ["hutch++"] = 1, ["xtrace"] = 1 }
 
 --- The trace, and the estimate's standard error. Each sample is a probe;
---- Hutch++ takes one and a half products for each, XTrace two.
+--- Hutch++ takes one and a half products for each, XTrace two. Of few samples
+--- Student's quantiles make intervals (of Hutch++ half the samples count).
 ---@param o? table method "hutchinson" | "hutch++" | "xtrace", samples (32),
 ---  probes (a matrix of columns), seed
 function operator:trace(o)
@@ -21,15 +22,15 @@ function operator:trace(o)
     fail("trace: method must be hutchinson, hutch++, xtrace, not '%s'", method)
   end
   local count = o.samples or 32
-  self:checked()
+  local A = self:frugal()
   if method == "hutchinson" then
     return probes.mean(self, o.probes or count, count, o.seed, function(rows)
-      local value, error = core.trace_estimate(self, rows, method)
+      local value, error = core.trace_estimate(A, rows, method)
       return value, error
     end)
   end
   local rows = probes.rows(self, o.probes, count, o.seed)
-  local value, error = core.trace_estimate(self, rows, method)
+  local value, error = core.trace_estimate(A, rows, method)
   return value, error
 end
 
@@ -66,10 +67,10 @@ end
 ---@param o? table samples (32), probes (a matrix of columns), seed
 function operator:frobenius(o)
   o = sd.check_options(o, { "samples:N", "probes", "seed:I" }, "frobenius")
-  self:checked()
+  local A = self:frugal()
   local square, error = probes.mean( -- of |A v|^2
     self, o.probes or o.samples, 32, o.seed, function(rows)
-      local value, e = core.frobenius(self, rows)
+      local value, e = core.frobenius(A, rows)
       return value ^ 2, 2 * value * e
     end)
   local norm = math.sqrt(square)

@@ -5,34 +5,13 @@
 -- outputs; vectors are matrices {out, in + 1} there.
 
 local core = require "saddle.core"
+local factors = require "saddle.curvature.factors"
 local fail = require "saddle.fail"
 local models = require "saddle.curvature.models"
 local operator = require "saddle.curvature.operator"
 local sd = require "saddle.init"
 
--- ---- inputs and output gradients of the dense layers ------------------------
-
--- Runs the chain with shift[k] added to the output of its k-th dense layer;
--- notes each layer's input and parameters.
-local function run(net, params, x, shift, notes)
-  local layers = rawget(net, "layers")
-  if layers then
-    for i, l in ipairs(layers) do
-      x = run(l, params[i], x, shift, notes)
-    end
-    return x
-  end
-  local list = core.leaves(params, false)
-  if #list == 0 then return (net(params, x)) end
-  if not net.name:find "^dense" or x.ndim ~= 2 then
-    fail("kfac: layer %s has parameters but is not dense on {N, inputs}",
-         net.name)
-  end
-  local k = #notes + 1
-  local y = net(params, x)
-  notes[k] = { input = x, output = y, params = params, leaves = #list }
-  return shift and y + shift[k] or y
-end
+-- ---- roots of the Fisher matrix at the outputs ------------------------------
 
 -- S with S S' = F, the Fisher matrix at the outputs, as cotangents {k, N, C};
 -- or gradients for labels drawn from the model.
@@ -144,18 +123,17 @@ return function(net, params, x, o)
     fail("kfac: likelihood must be categorical, gaussian, bernoulli, not '%s'",
          how)
   end
-  if type(net) ~= "table" or not rawget(net, "apply") then
+  if not factors.is_net(net) then
     fail("kfac: needs a net, not a %s", type(net))
   end
-  local at, notes = models.layout(params, nil, "kfac"), {}
-  local z = run(net, params, x, nil, notes)
-  if #notes == 0 then fail "kfac: the net has no dense layers" end
-  local zeros = {}
-  for k, note in ipairs(notes) do zeros[k] = sd.zeros_like(note.output) end
-  local _, pull = sd.vjp(function(shift)
-    return run(net, params, x, shift, {})
-  end, zeros)
-  local g = sd.vmap(pull)(sd.eval(roots(z, how, o.samples, o.seed)))
+  local at = models.layout(params, nil, "kfac")
+  local z, notes, gradients = factors.of(net, params, x)
+  if not z then
+    fail("kfac: layer %s has parameters but is not dense on {N, inputs}", notes)
+  elseif #notes == 0 then
+    fail "kfac: the net has no dense layers"
+  end
+  local g = gradients(sd.eval(roots(z, how, o.samples, o.seed)))
   local count = how == "bernoulli" and z:numel() or z:size(1)
   local blocks = {}
   for k, note in ipairs(notes) do

@@ -51,6 +51,13 @@ end
 
 local function ravel(list) return (sd.tree.ravel(list)) end
 
+-- f, a function or something that can be called, such as a net.
+local function callable(f, what, name)
+  local mt = getmetatable(f)
+  if type(f) == "function" or type(mt) == "table" and mt.__call then return end
+  fail("%s: %s must be a function, not a %s", what, name, type(f))
+end
+
 -- ---- products over the data -------------------------------------------------
 
 -- raw (v, ...) -> A v, traceable, as the products of an operator: for the data
@@ -103,6 +110,7 @@ end
 ---@param params any tree
 ---@param ... any f's further arguments, or a data set in chunks
 function models.hessian(f, params, ...)
+  callable(f, "hessian", "f")
   return build("hessian", params, pack(...), function(at)
     local function inner(list, ...) return (f(at.full(list), ...)) end
     return function(v, ...)
@@ -123,6 +131,7 @@ end
 -- J' M J, J the Jacobian of model(params, x) and M given by middle(z, dz, ...),
 -- the dots being what follows x in the data.
 local function sandwich(name, model, params, args, middle)
+  callable(model, name, "model")
   return build(name, params, args, function(at)
     return function(v, x, ...)
       local function run(list)
@@ -144,6 +153,7 @@ end
 ---@param x any with y, or a data set in chunks
 ---@param y any
 function models.ggn(model, loss, params, x, y)
+  callable(loss, "ggn", "loss")
   return sandwich("ggn", model, params, pack(x, y), function(z, dz, b)
     return sd.hvp(function(u) return (loss(u, b)) end, z, dz)
   end)
@@ -238,6 +248,7 @@ end
 ---  (none: exact), seed
 function models.fisher(model, params, x, o)
   o = sd.check_options(o, { "likelihood:S", "samples:N", "seed:I" }, "fisher")
+  callable(model, "fisher", "model")
   local how, count = o.likelihood or "categorical", o.samples
   if not exact[how] then
     fail("fisher: likelihood must be categorical, gaussian, bernoulli, not " ..
@@ -272,6 +283,7 @@ end
 function models.empirical_fisher(model, loss, params, x, y, o)
   if chunks.is(x) and y ~= nil and o == nil then y, o = nil, y end
   o = sd.check_options(o, { "reduction:S" }, "empirical_fisher")
+  callable(loss, "empirical_fisher", "loss")
   local how = o.reduction or "mean"
   if how ~= "mean" and how ~= "sum" then
     fail("empirical_fisher: reduction must be 'mean' or 'sum', not '%s'", how)
@@ -286,5 +298,5 @@ function models.empirical_fisher(model, loss, params, x, y, o)
 end
 
 models.layout, models.outputs, models.ravel = layout, outputs, ravel
-models.products, models.draws = products, draws
+models.products, models.draws, models.callable = products, draws, callable
 return models

@@ -83,6 +83,11 @@ end
 return function(f, params, data, o)
   o = sd.check_options(o, { "chunk:N", "samples:N", "seed:I", "curvature:B" },
                        "noise")
+  models.callable(f, "noise", "f")
+  if type(data) ~= "table" then
+    fail("noise: needs a data set { x =, y = } or a list of tensors, not a %s",
+         type(data))
+  end
   local at = models.layout(params, nil, "noise")
   local list = chunks.is(data) and { data } or
                data[1] and data or { data.x, data.y }

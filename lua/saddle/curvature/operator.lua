@@ -99,12 +99,20 @@ local function checked_result(f, what)
   end
 end
 
-local function check_size(o)
-  if o.n == nil or o.n < 1 then
-    fail("operator: n must be a whole number above 0, not %s", tostring(o.n))
-  elseif o.matvec == nil then
-    fail "operator: needs matvec, a function from v to A v"
+local function check_size(n, what)
+  local whole = math.type(n) and math.tointeger(n)
+  if not whole or whole < 1 then
+    fail("%s: n must be a whole number above 0, not %s", what, tostring(n))
   end
+  return whole
+end
+
+local function check_dtype(dtype, what)
+  dtype = dtype or sd.default_dtype()
+  if dtype ~= "f32" and dtype ~= "f64" then
+    fail("%s: dtype must be f32 or f64, not '%s'", what, dtype)
+  end
+  return dtype
 end
 
 --- A symmetric operator on vectors of n elements. Algorithms that rely on the
@@ -120,10 +128,9 @@ end
 function operator.make(o)
   sd.check_options(o, { "n:I", "matvec:C", "matmat:C", "dtype:S", "unravel:C",
                         "name:S", "check:B" }, "operator")
-  check_size(o)
-  local dtype = o.dtype or sd.default_dtype()
-  if dtype ~= "f32" and dtype ~= "f64" then
-    fail("operator: dtype must be f32 or f64, not '%s'", dtype)
+  local n, dtype = check_size(o.n, "operator"), check_dtype(o.dtype, "operator")
+  if o.matvec == nil then
+    fail "operator: needs matvec, a function from v to A v"
   end
   local rows
   if o.matmat then
@@ -131,7 +138,7 @@ function operator.make(o)
     rows = function(V) return matmat(V:transpose(1, 2)):transpose(1, 2) end
   end
   return operator.new {
-    n = o.n, dtype = dtype, product = checked_result(o.matvec, "matvec"),
+    n = n, dtype = dtype, product = checked_result(o.matvec, "matvec"),
     rows = rows, unravel = o.unravel, name = o.name or "operator",
     unchecked = o.check ~= false }
 end
@@ -140,7 +147,8 @@ end
 function operator.identity(n, o)
   o = sd.check_options(o, { "dtype:S" }, "identity")
   return operator.new {
-    n = n, dtype = o.dtype or sd.default_dtype(), name = "identity",
+    n = check_size(n, "identity"), dtype = check_dtype(o.dtype, "identity"),
+    name = "identity",
     product = function(v) return v end, rows = function(V) return V end }
 end
 
@@ -166,6 +174,31 @@ function operator:checked()
     self.unchecked = nil
   end
   return self
+end
+
+-- Bytes of used vectors that may wait for the collector.
+local waste_limit = 2 ^ 26
+
+--- What the core takes for an operator, checked. The collector lets as much
+--- garbage stand as there is live; beside a basis of long vectors the operands
+--- and results of products would take its memory a second time, so they are
+--- collected before.
+function operator:frugal()
+  self:checked()
+  local bytes, waste = self.n * (self.dtype == "f32" and 4 or 8), 0
+  if bytes < 2 ^ 20 then return self end
+  local function tidy(f)
+    return f and function(v)
+      waste = waste + 2 * bytes * (v.ndim == 2 and v:size(1) or 1)
+      if waste > math.max(waste_limit, 4 * bytes) then
+        collectgarbage()
+        waste = 0
+      end
+      return f(v)
+    end
+  end
+  return { n = self.n, dtype = self.dtype, product = tidy(self.product),
+           rows = tidy(self.rows) }
 end
 
 -- ---- algebra ----------------------------------------------------------------
@@ -342,7 +375,7 @@ end
 --- differentiated.
 function operator:block(patterns)
   if not self.parts then
-    fail("block: a %s has no parameters to choose from", self.name)
+    fail("block: this %s has no parameters to choose from", self.name)
   end
   local chosen = matching(self, patterns)
   return self.restrict and self.restrict(chosen) or cut(self, chosen)

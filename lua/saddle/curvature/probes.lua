@@ -10,6 +10,13 @@ local function signs(self, count, g)
   return (u * 2 - 1):to(self.dtype)
 end
 
+local function columns(self, given)
+  if not sd.isfinite(given):all():item() then
+    fail "probes: an entry is not finite"
+  end
+  return self:columns(given, "probes")
+end
+
 local function check(count)
   if math.type(count) ~= "integer" or count < 1 then
     fail("probes: needs a count or a matrix of columns, not %s",
@@ -20,7 +27,7 @@ end
 
 --- All of them as one matrix of rows.
 function probes.rows(self, given, otherwise, seed)
-  if sd.is_tensor(given) then return self:columns(given, "probes") end
+  if sd.is_tensor(given) then return columns(self, given) end
   return signs(self, check(given or otherwise), sd.generator(seed or 1))
 end
 
@@ -31,7 +38,7 @@ local budget = 2 ^ 25
 --- at a time, and its standard error (Chan, Golub and LeVeque 1979).
 function probes.mean(self, given, otherwise, seed, estimate)
   if sd.is_tensor(given) then
-    return estimate(self:columns(given, "probes"))
+    return estimate(columns(self, given))
   end
   local count, g = check(given or otherwise), sd.generator(seed or 1)
   local size = math.max(2, budget // self.n)

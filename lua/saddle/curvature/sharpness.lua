@@ -1,6 +1,7 @@
 -- The largest eigenvalue of the Hessian, step after step.
 
 local models = require "saddle.curvature.models"
+local whole = require "saddle.curvature.whole"
 
 -- The last eigenvector for each function.
 local warm = setmetatable({}, { __mode = "k" })
@@ -13,11 +14,12 @@ local warm = setmetatable({}, { __mode = "k" })
 ---@param f function
 ---@param params any tree
 return function(f, params, ...)
+  models.callable(f, "sharpness", "f")
   local H = models.hessian(f, params, ...)
   local last = warm[f]
   if last and (last:numel() ~= H.n or last.dtype ~= H.dtype) then last = nil end
-  local e = H:eigs { k = 1, which = "largest", start = last, tol = 1e-2,
-                     verify = false }
+  local e = whole(H:eigs { k = 1, which = "largest", start = last, tol = 1e-2,
+                           verify = false })
   warm[f] = e.vectors:reshape(-1)
   return e.values:item(), e.residuals:item(), e.iterations
 end

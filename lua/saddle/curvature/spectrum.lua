@@ -6,6 +6,7 @@ local module = require "saddle.module"
 local operator = require "saddle.curvature.operator"
 local probes = require "saddle.curvature.probes"
 local sd = require "saddle.init"
+local whole = require "saddle.curvature.whole"
 
 local function one_of(value, known, what)
   for _, name in ipairs(known) do
@@ -84,7 +85,7 @@ function operator:eigs(o)
   if c.method == "block" then c.block = c.block or math.min(c.k, 8) end
   if c.verify == nil then c.verify = c.k > 1 and 1 or 0 end
   c.start, c.precondition = nil, nil
-  local e = core.eigs(self:checked(), start_rows(self, o.start), c,
+  local e = core.eigs(self:frugal(), start_rows(self, o.start), c,
                       preconditioner(self, o.precondition, "eigs"))
   e.count = e.converged
   e.converged = e.count == c.k and e.reason == "converged"
@@ -92,17 +93,23 @@ function operator:eigs(o)
   return e
 end
 
---- The raw recurrence: { alpha, beta, ritz, weights, basis (columns) }.
+--- The raw recurrence: { alpha, beta, ritz, weights, basis (columns), reason
+--- "complete" | "invariant subspace" | "interrupted" }: it ends early when
+--- nothing is left of A v beside the vectors so far, and with Ctrl-C.
 ---@param o table steps, start, reorthogonalize (true), seed
 function operator:lanczos(o)
   o = sd.check_options(o, { "steps:N", "start", "reorthogonalize:B",
                             "seed:I" }, "lanczos")
   local start = o.start or sd.randn(self.n, {
     dtype = self.dtype, generator = sd.generator(o.seed or 1) })
-  local l = core.lanczos(self:checked(), self:vector(start, "lanczos"),
+  local l = core.lanczos(self:frugal(), self:vector(start, "lanczos"),
                          flags { steps = o.steps,
                                  reorthogonalize = o.reorthogonalize })
   local m = l.alpha:numel()
+  local wanted = o.steps or 20
+  if o.reorthogonalize ~= false then wanted = math.min(wanted, self.n) end
+  l.reason = m >= wanted and "complete" or
+             l.beta[m]:item() == 0 and "invariant subspace" or "interrupted"
   local t = sd.diag(l.alpha)
   if m > 1 then
     local b = l.beta:narrow(1, 1, m - 1)
@@ -120,11 +127,13 @@ local density = {}
 density.__index = module.fields("a density", density)
 
 --- Draws the density (log scale) to a .png, .svg or .pdf.
+---@param path? string without it the figure is only returned
+---@param o? table what plot.density takes: title, xrange, ...
 function density:plot(path, o)
-  o = sd.check_options(o, { "title:S" }, "plot")
-  local fig = sd.plot.density { grid = self.grid, density = self.density,
-                                nodes = self.nodes, weights = self.weights,
-                                title = o.title }
+  local options = { grid = self.grid, density = self.density,
+                    nodes = self.nodes, weights = self.weights }
+  for k, v in pairs(o or {}) do options[k] = v end
+  local fig = sd.plot.density(options)
   if path then fig:save(path) end
   return fig
 end
@@ -150,25 +159,28 @@ end
 
 --- The mean of f over the spectrum, tr f(A) / n: value, the standard error
 --- from the spread of the probes, and how much the quadrature still moves
---- between two thirds of the steps and all of them.
+--- between two thirds of the steps and all of them (NaN when interrupted).
 ---@param f function of a tensor of eigenvalues, elementwise
 function density:mean(f)
   local value, error = mean_and_error(probe_means(self, f))
+  if self.reason == "interrupted" then return value, error, 0 / 0 end
   local coarse = (f(self.coarse_nodes) * self.coarse_weights):sum():item()
   return value, error, math.abs(value - coarse)
 end
 
 --- The spectral density by stochastic Lanczos quadrature: { grid, density,
---- nodes, weights, sigma, steps (of each probe) }, :plot(path) and :mean(f).
+--- nodes, weights, sigma, steps (of each probe), reason }, :plot(path) and
+--- :mean(f). Ctrl-C returns what the steps so far say, reason = "interrupted".
 ---@param o? table steps (80), probes (4, or a matrix of columns), sigma,
 ---  seed, points (1024), reorthogonalize (true)
 function operator:density(o)
   o = sd.check_options(o, { "steps:N", "probes", "sigma:F", "seed:I",
                             "points:N", "reorthogonalize:B" }, "density")
   local p = probes.rows(self, o.probes, 4, o.seed)
-  local d = core.density(self:checked(), p, flags {
+  local d = core.density(self:frugal(), p, flags {
     steps = math.min(o.steps or 80, self.n), sigma = o.sigma,
     points = o.points, reorthogonalize = o.reorthogonalize })
+  d.reason = d.coarse_nodes:numel() == 0 and "interrupted" or "complete"
   return setmetatable(d, density)
 end
 
@@ -183,8 +195,8 @@ end
 ---@param o? table steps (80), probes (16), seed
 function operator:spectral_sum(f, o)
   o = sd.check_options(o, { "steps:N", "probes", "seed:I" }, "spectral_sum")
-  local d = self:density { steps = o.steps, probes = o.probes or 16,
-                           seed = o.seed, points = 2 }
+  local d = whole(self:density { steps = o.steps, probes = o.probes or 16,
+                                 seed = o.seed, points = 2 })
   local value, error, quadrature = d:mean(f)
   return self.n * value, self.n * error, self.n * quadrature
 end
@@ -232,9 +244,10 @@ end
 local function norm_of(D)
   local n = D:size(1)
   if n == 1 then return math.abs(D:item()) end
-  return operator.new { n = n, dtype = "f64", name = "dense",
-                        product = function(v) return D:mv(v) end }
-    :eigs { k = 1, which = "magnitude", tol = 1e-2, verify = false }.norm
+  local A = operator.new { n = n, dtype = "f64", name = "dense",
+                           product = function(v) return D:mv(v) end }
+  return whole(A:eigs { k = 1, which = "magnitude", tol = 1e-2,
+                        verify = false }).norm
 end
 
 local function dense_inertia(self, zero)
@@ -260,13 +273,13 @@ end
 
 local function lanczos_inertia(self, zero, o)
   local k = math.min(o.k or 10, self.n)
-  local low = self:eigs { k = k, which = "smallest", seed = o.seed }
-  local high = self:eigs { k = 1, which = "largest", seed = o.seed,
-                           tol = 1e-3, verify = false }
+  local low = whole(self:eigs { k = k, which = "smallest", seed = o.seed })
+  local high = whole(self:eigs { k = 1, which = "largest", seed = o.seed,
+                                 tol = 1e-3, verify = false })
   local shift = zero * math.max(low.norm, high.norm)
   local certain = count_beyond(low, -1, shift)
-  local d = self:density { steps = o.steps or 80, probes = o.probes or 8,
-                           seed = o.seed, points = 2 }
+  local d = whole(self:density { steps = o.steps or 80, probes = o.probes or 8,
+                                 seed = o.seed, points = 2 })
   local function share(f)
     local value, error = d:mean(f)
     return self.n * value, self.n * error
@@ -307,9 +320,10 @@ end
 
 --- The solution of (A + damping I) x = b: { x, residual |b - (A + damping I)
 --- x|, iterations, converged, reason, curvature, direction }. CG stops at
---- negative curvature, with a unit direction along which the quadratic falls
---- without bound; MINRES takes any symmetric A, and of a singular system finds
---- the least-squares solution ("least squares").
+--- "negative curvature", or "zero curvature" of a singular system, with a unit
+--- direction along which the quadratic falls without bound; MINRES takes any
+--- symmetric A, and of a singular system finds the least-squares solution
+--- ("least squares"). Ctrl-C returns the best so far.
 ---@param b any a vector or tree
 ---@param o? table method "cg" | "minres", damping (0), tol (of the residual
 ---  relative to |b|: 1e-10 in f64, 1e-5 in f32), max_iter, start,
@@ -319,11 +333,14 @@ function operator:solve(b, o)
                             "start", "precondition" }, "solve")
   one_of(o.method or "cg", { "cg", "minres" }, "solve: method")
   local flat, given = self:vector(b, "solve")
-  local r = core.solve(self:checked(), flat,
+  local r = core.solve(self:frugal(), flat,
                        o.start and self:vector(o.start, "solve"),
                        { method = o.method, damping = o.damping, tol = o.tol,
                          max_iter = o.max_iter },
                        preconditioner(self, o.precondition, "solve"))
+  if r.reason == "negative curvature" and r.curvature == 0 then
+    r.reason = "zero curvature"
+  end
   if not given then
     local unravel = self.unravel or select(2, sd.tree.ravel(b))
     r.x = unravel(r.x)

@@ -3,6 +3,7 @@
 local fail = require "saddle.fail"
 local operator = require "saddle.curvature.operator"
 local sd = require "saddle.init"
+local whole = require "saddle.curvature.whole"
 
 local subspace = {}
 
@@ -65,7 +66,7 @@ end
 function operator:ownership(V, o)
   o = sd.check_options(o, { "neurons:N" }, "ownership")
   if not self.parts then
-    fail("ownership: a %s has no parameters", self.name)
+    fail("ownership: this %s has no parameters", self.name)
   end
   V = columns(V, "ownership")
   if V:size(1) ~= self.n then
@@ -94,13 +95,15 @@ end
 function operator:layers(o)
   o = sd.check_options(o, { "k:N", "which:S", "tol:F", "samples:N", "seed:I",
                             "match:S" }, "layers")
-  if not self.parts then fail("layers: a %s has no parameters", self.name) end
+  if not self.parts then
+    fail("layers: this %s has no parameters", self.name)
+  end
   local list = {}
   for _, part in ipairs(self.parts) do
     if not o.match or part.path:find(o.match) then
       local B = self:block("^" .. part.path:gsub("%W", "%%%0") .. "$")
-      local e = B:eigs { k = math.min(o.k or 3, B.n), which = o.which,
-                         tol = o.tol, seed = o.seed }
+      local e = whole(B:eigs { k = math.min(o.k or 3, B.n), which = o.which,
+                               tol = o.tol, seed = o.seed })
       local trace, error = B:trace { samples = o.samples or 32, seed = o.seed }
       list[#list + 1] = {
         path = part.path, n = B.n, values = e.values, residuals = e.residuals,

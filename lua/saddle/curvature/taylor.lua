@@ -1,6 +1,7 @@
 -- Taylor coefficients of a loss along a line.
 
 local fail = require "saddle.fail"
+local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
 
 --- The Taylor coefficients c of t -> f(params + t d, ...) at t = 0: a tensor of
@@ -17,6 +18,7 @@ local sd = require "saddle.init"
 ---@param o? table order (6), args (f's further arguments)
 return function(f, params, d, o)
   o = sd.check_options(o, { "order:I", "args:L" }, "taylor")
+  models.callable(f, "taylor", "f")
   local order, args = o.order or 6, o.args or {}
   if order < 0 or order > 10 then
     fail("taylor: order must be 0 to 10, not %d", order)

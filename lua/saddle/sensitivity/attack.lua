@@ -171,11 +171,12 @@ function attack.pgd(o)
   o, norm = check(o, "pgd")
   local eps, f = check_eps(o.eps, "pgd"), functions(o)
   local ball, sign = balls[norm], o.targeted and -1 or 1
+  local starts = o.starts or 1
+  if starts < 0 then fail("pgd: starts must be 0 or above, not %d", starts) end
   local g = sd.generator(o.seed or 1)
   local all = {}
   local moved = in_chunks(o, function(x, y)
     local best, worst
-    local starts = o.starts or 1
     for _ = 1, math.max(1, starts) do
       local d = starts > 0 and ball.random(x, eps, g) or sd.zeros_like(x)
       local at, l = climb(f, o, ball, x, y, d, eps, sign)

@@ -194,6 +194,10 @@ function spectrum.lipschitz(model, x, o)
   input(x, "lipschitz")
   local g = sd.generator(o.seed or 1)
   local radius, samples = o.radius or 0, o.samples or 0
+  if not (radius >= 0) or samples < 0 then
+    fail("lipschitz: radius and samples must be 0 or above, not %g and %d",
+         radius, samples)
+  end
   if radius > 0 and samples == 0 then samples = 16 end
   local function at(v)
     local s = spectrum.spectrum(model, v, { k = 1, tol = 1e-6 })
