@@ -456,4 +456,7 @@ for _, name in ipairs { "sgd", "adam" } do
   require("saddle.optim." .. name)(optim)
 end
 
+optim.stability = require "saddle.optim.stability"
+optim.convert = require "saddle.optim.convert"
+
 return module.strict("sd.optim", optim)

@@ -9,7 +9,7 @@ local problems = sd.problems
 -- The number of eigenvalues below -zero of the Hessian at a point.
 local function index_at(f, at)
   local H = sd.curvature.hessian(f, at):symmetric()
-  local w = sd.linalg.eigvalsh(H):totable()
+  local w = (sd.linalg.eigh(H)):totable()
   local most, n = math.max(math.abs(w[1]), math.abs(w[#w])), 0
   for _, v in ipairs(w) do
     if v < -1e-9 * most then n = n + 1 end
@@ -139,7 +139,7 @@ do
 end
 
 local function bad(f, pattern, name)
-  tap.throws(f, "problems_test.lua:%d+: " .. pattern, name)
+  tap.throws(f, "problems_test.lua:%d+: .*" .. pattern, name)
 end
 bad(function() return problems.rosenbrok end,
     "sd.problems has no 'rosenbrok' %(did you mean 'rosenbrock'", "a name")

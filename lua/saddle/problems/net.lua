@@ -136,8 +136,8 @@ return function(define)
       fail("%s: a %d x %d matrix has not %d singular values", what, a, b, #s)
     end
     local random = { dtype = "f64", generator = sd.generator(o.seed or 1) }
-    local U = sd.linalg.qr(sd.randn(a, #s, random))
-    local V = sd.linalg.qr(sd.randn(b, #s, random))
+    local U = point.rotation(a, random):narrow(2, 1, #s)
+    local V = point.rotation(b, random):narrow(2, 1, #s)
     local M = sd.eval((U * point.tensor(s)):matmul(V:T()))
     local minima, saddles = chosen(s, h, factors(U, V, s, h))
     local scale = o.scale or 0.1

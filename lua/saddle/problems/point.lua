@@ -71,4 +71,12 @@ function point.products(n, critical)
   return point.list(minima), point.list(saddles), point.list(maxima)
 end
 
+--- A random orthogonal matrix {n, n}: the eigenvectors of a random symmetric
+--- one.
+function point.rotation(n, random)
+  local A = sd.randn(n, n, random)
+  local _, Q = sd.linalg.eigh(A + A:T())
+  return sd.eval(Q)
+end
+
 return point

@@ -220,7 +220,7 @@ return function(define)
       fail("%s: condition must be at least 1, not %s", what, condition)
     end
     local random = { dtype = "f64", generator = sd.generator(o.seed or 1) }
-    local Q = sd.linalg.qr(sd.randn(n, n, random))
+    local Q = point.rotation(n, random)
     local x0 = sd.randn(n, random)
     local values = condition ^ sd.linspace(0, 1, n, f64)
     if n == 1 then values = tensor { condition } end
