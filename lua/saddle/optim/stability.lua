@@ -16,7 +16,6 @@ local sd = require "saddle.init"
 
 local f64 = { dtype = "f64" }
 local MOST_TERMS = 4
-local BOUND = 1e200 -- iterates beyond it are not used
 
 -- ---- recurrences -----------------------------------------------------------
 
@@ -53,7 +52,7 @@ end
 local function recurrence(y, d)
   local columns, b = {}, {}
   for j = 1, d do columns[j] = {} end
-  for t = d + 1, #y do
+  for t = math.max(d + 1, #y // 2), #y do -- where the largest roots are left
     local most = 0
     for j = 0, d do most = math.max(most, math.abs(y[t - j])) end
     if most > 1e-200 then
@@ -137,6 +136,18 @@ end
 
 -- ---- the rule at work ------------------------------------------------------
 
+-- Adds v to the path y until it leaves the range where it means something:
+-- above o.most, or below o.least for eight steps.
+local function keep(y, v, o)
+  if y.over or y.under == 8 then return end
+  if not (math.abs(v) < o.most) then
+    y.over = true
+    return
+  end
+  y[#y + 1] = v
+  y.under = math.abs(v) < o.least and (y.under or 0) + 1 or 0
+end
+
 -- Runs the rule on quadratics of the curvatures x / lr for `steps` steps from
 -- the distance `size`, after `before` steps at distance 0 under gradients
 -- push(t): the list of distances for each x.
@@ -157,15 +168,11 @@ local function run(probe, xs, o)
       local values = sd.cat(p, 1):totable()
       local base = values[n + 1]
       for i = 1, n do
-        local y, v = far[i], values[i] - base
-        if not y.over and math.abs(v) < BOUND then
-          y[#y + 1] = v / o.size
-        else
-          y.over = true
-        end
+        keep(far[i], (values[i] - base) / o.size, o)
       end
     end
   end
+  far[n + 1] = nil
   return far
 end
 
@@ -185,16 +192,16 @@ local function no_push() return 0 end
 local function push_pairs(t) return (t // 2) % 2 == 0 and 1 or -1 end
 
 local still = { steps = 40, before = 0, size = 1, push = no_push,
-                tolerance = 1e-9 }
+                tolerance = 1e-9, least = 1e-200, most = 1e200 }
 local long = { steps = 400, before = 0, size = 1, push = no_push,
-               tolerance = 1e-7, tail = 100 }
+               tolerance = 1e-7, tail = 100, least = 1e-200, most = 1e200 }
 
 -- Is the path from 1000 away a thousand times the path from 1?
 local function is_linear(probe)
   local xs = { 1e-3, 0.1, 0.7 }
-  local far = { steps = 12, before = 0, size = 1000, push = no_push }
-  local near = { steps = 12, before = 0, size = 1, push = no_push }
-  local a, b = run(probe, xs, far), run(probe, xs, near)
+  local a = run(probe, xs, setmetatable({ steps = 12, size = 1000 },
+                                        { __index = still }))
+  local b = run(probe, xs, setmetatable({ steps = 12 }, { __index = still }))
   for i = 1, #xs do
     for t = 1, 12 do
       local u, v = a[i][t], b[i][t]
@@ -255,7 +262,8 @@ local function settle_how(probe)
     if not known then probe.how = long end
   else
     probe.how = { steps = 240, before = 400, size = 1e-7 * probe.lr,
-                  push = push_pairs, tolerance = 1e-6, tail = 120 }
+                  push = push_pairs, tolerance = 2e-3, tail = 120,
+                  least = 1e-6, most = 1e3 }
   end
 end
 

@@ -91,13 +91,11 @@ return function(define)
   -- Stationary where cos(x + y) = -1/2 and x - y = 1.
   plane("mccormick", function()
     local a, third = 0.5, math.pi / 3
-    local low = -math.sqrt(3) / 2 - third + 1
+    local low, root = -math.sqrt(3) / 2 - third, math.sqrt(3) / 2
     return { start = { 0, 0 }, domain = { { -1.5, 4 }, { -3, 4 } },
       minima = list { { a - third, -a - third, loss = low },
                       { a + 2 * third, 2 * third - a, loss = low + math.pi } },
-      saddles = list({ { a + third, third - a,
-                         loss = math.sqrt(3) / 2 + third + 1 -
-                                2 * third } }, 1),
+      saddles = list({ { a + third, third - a, loss = root + third } }, 1),
       f = function(p)
         local x, y = p[1], p[2]
         return (x + y):sin() + (x - y) ^ 2 - 1.5 * x + 2.5 * y + 1
