@@ -32,7 +32,7 @@ end
 local function chosen(n)
   local list, most = {}, math.min(n, 6)
   for k = 1, most do
-    list[k] = most == 1 and 1 or math.floor((k - 1) * (n - 1) / (most - 1) + 1.5)
+    list[k] = math.floor((k - 1) * (n - 1) / math.max(most - 1, 1) + 1.5)
   end
   return list
 end
@@ -65,8 +65,11 @@ local function shares(m, title, field)
   local lines = { title = title, xlabel = "step", legend = "outside",
                   yrange = { 0, 1 } }
   local shown = {}
+  local function values(i)
+    return column(m.record, function(e) return e.activations[i][field] end)
+  end
   for i in ipairs(last.activations or {}) do
-    local _, y = column(m.record, function(e) return e.activations[i][field] end)
+    local _, y = values(i)
     local most = 0
     for _, v in ipairs(y) do most = math.max(most, v) end
     if most > 0 then shown[#shown + 1] = i end
@@ -74,7 +77,7 @@ local function shares(m, title, field)
   for _, k in ipairs(chosen(#shown)) do
     local i = shown[k]
     local a = last.activations[i]
-    local x, y = column(m.record, function(e) return e.activations[i][field] end)
+    local x, y = values(i)
     lines[#lines + 1] = { x = x, y = y, name = a.path .. " " .. a.name }
   end
   return #lines > 0 and plot.lines(lines) or nil

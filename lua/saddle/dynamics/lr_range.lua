@@ -104,8 +104,9 @@ return function(o)
          opt.t)
   end
   local n, blank, before = o.steps or 100, opt:state(), opt.lr
-  opt.lr = sd.schedule.exponential { from = from, to = to,
-                                     steps = math.max(n - 1, 1) }
+  local rates = sd.schedule.exponential { from = from, to = to,
+                                          steps = math.max(n - 1, 1) }
+  opt.lr = rates
   local ok, step = pcall(opt.compile, opt, o.loss)
   if not ok then
     step = function(...) return opt:step(o.loss, ...) end
@@ -114,20 +115,19 @@ return function(o)
   local params, least = o.params, math.huge
   local done, message = pcall(function()
     for t = 1, n do
-      local rate, value = opt.lr, nil
-      if t > 1 then rate = from * (to / from) ^ ((t - 1) / (n - 1)) end
+      local loss
       if o.batch then
-        params, value = step(params, o.batch(t))
+        params, loss = step(params, o.batch(t))
       else
-        params, value = step(params, table.unpack(o.args or {}))
+        params, loss = step(params, table.unpack(o.args or {}))
       end
-      value = value:item()
+      local value = loss:item()
       if value ~= value or value == math.huge or
          t > 1 and value > least + ((o.stop or 4) - 1) * math.abs(least) then
-        r.diverges = rate
+        r.diverges = rates(t)
         break
       end
-      r.lr[t], r.loss[t] = rate, value
+      r.lr[t], r.loss[t] = rates(t), value
       least = math.min(least, value)
     end
   end)
@@ -140,8 +140,7 @@ return function(o)
   r.smooth = smoothed(r.loss, smooth)
   local low = 1
   for i, v in ipairs(r.smooth) do if v < r.smooth[low] then low = i end end
-  local at = steepest(r.smooth, math.max(low, 3) <= #r.smooth and
-                                math.max(low, 3) or #r.smooth)
+  local at = steepest(r.smooth, math.min(math.max(low, 3), #r.smooth))
   r.suggestion, r.lowest = at and r.lr[at], r.lr[low]
   return setmetatable(r, result)
 end

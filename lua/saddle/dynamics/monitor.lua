@@ -171,10 +171,8 @@ local function noise(m, loss, params, grad_norm, ...)
     fail "monitor: grad_noise needs a batch of at least two examples"
   end
   m.half = m.half or sd.jit(function(p, ...)
-    local g = core.leaves((sd.grad(loss)(p, ...)), false)
-    local total
-    for _, x in ipairs(g) do total = total and total + dot(x, x) or dot(x, x) end
-    return total
+    local g = (sd.grad(loss)(p, ...))
+    return sd.tree.dot(g, g):to "f64"
   end)
   local small = m.half(params, table.unpack(args, 1, args.n)):item()
   local b, big = 2 * half, grad_norm ^ 2

@@ -115,7 +115,7 @@ function rules.bursts(m, add)
   end
 end
 
-local function layers(m, add, entries, field, limit, kind, text)
+local function layers(add, entries, field, limit, kind, text)
   local sample = entries[#entries].activations or {}
   for i, a in ipairs(sample) do
     local share = median(over(entries, function(e)
@@ -127,14 +127,14 @@ local function layers(m, add, entries, field, limit, kind, text)
   end
 end
 
-function rules.dead(m, add, entries)
-  layers(m, add, entries, "dead", 0.25, "dead",
+function rules.dead(_, add, entries)
+  layers(add, entries, "dead", 0.25, "dead",
          "%.0f %% of the units after layer %s (%s) are 0 for whole batches; " ..
          "try a smaller learning rate or leaky_relu")
 end
 
-function rules.saturated(m, add, entries)
-  layers(m, add, entries, "saturated", 0.5, "saturated",
+function rules.saturated(_, add, entries)
+  layers(add, entries, "saturated", 0.5, "saturated",
          "%.0f %% of the values after layer %s (%s) lie in the outer " ..
          "twentieths of its range; try smaller initial weights")
 end

@@ -19,8 +19,8 @@ local fail = require "saddle.fail"
 local module = require "saddle.module"
 local sd = require "saddle.init"
 
--- form -> family, scale: what the form's lr is times that of the family's
--- first form, and `moves`: v holds steps, not gradients.
+-- form -> its family, and what v holds: sums of gradients, their averages, or
+-- steps (moves).
 local forms = {
   heavy_ball = { family = "momentum" },
   average = { family = "momentum", averaged = true },
@@ -67,10 +67,52 @@ end
 
 local function is_number(v) return type(v) == "number" end
 
--- v with f applied to what it is at each step.
-local function combine(f, a, b)
-  if is_number(a) and is_number(b) then return f(a, b) end
-  return function(t) return f(at(a, t), at(b, t)) end
+-- To and from u <- beta u + g, w <- w - lr u, which what moves holds as
+-- -lr u, and an average as (1 - beta) u. Where lr or beta changes, beta has to
+-- make up for what that does to what is held.
+
+local function from_moves(lr, beta)
+  if is_number(lr) then return lr, beta end
+  return lr, function(t)
+    return at(beta, t) * (t > 1 and at(lr, t - 1) / at(lr, t) or 1)
+  end
+end
+
+local function to_moves(lr, beta)
+  if is_number(lr) then return lr, beta end
+  return lr, function(t)
+    return at(beta, t) * (t > 1 and at(lr, t) / at(lr, t - 1) or 1)
+  end
+end
+
+local function from_average(lr, beta)
+  local function rate(t) return at(lr, t) * (1 - at(beta, t)) end
+  if is_number(beta) then
+    return is_number(lr) and rate(1) or rate, beta
+  end
+  return rate, function(t)
+    local before = t > 1 and 1 - at(beta, t - 1) or 1 - at(beta, t)
+    return at(beta, t) * before / (1 - at(beta, t))
+  end
+end
+
+-- b_t = beta_t / (beta_t + 1 - b_(t-1)), from the first step on.
+local function to_average(lr, beta)
+  local known = {}
+  local function b(t)
+    if is_number(beta) then return beta end
+    known[1] = known[1] or at(beta, 1)
+    for i = #known + 1, t do
+      local v = at(beta, i)
+      known[i] = v / (v + 1 - known[i - 1])
+    end
+    return known[t]
+  end
+  local function rate(t) return at(lr, t) / (1 - b(t)) end
+  if is_number(beta) then
+    return is_number(lr) and rate(1) or rate, beta
+  end
+  return rate, b
 end
 
 local function check(v, what, most)
@@ -109,29 +151,11 @@ return function(from, to, options)
     fail("convert: '%s' and '%s' take different steps under any settings",
          from, to)
   end
-  -- By way of v <- beta v + g, w <- w - lr v.
-  if a.moves and not is_number(lr) then
-    local moving = beta
-    beta = function(t)
-      return at(moving, t) * (t > 1 and at(lr, t - 1) / at(lr, t) or 1)
-    end
-  elseif a.averaged then
-    if not is_number(beta) then
-      fail("convert: '%s' with a momentum that changes has no other form",
-           from)
-    end
-    lr = combine(function(x, m) return x * (1 - m) end, lr, beta)
+  if a.moves or a.averaged then
+    lr, beta = (a.moves and from_moves or from_average)(lr, beta)
   end
-  if b.moves and not is_number(lr) then
-    local still = beta
-    beta = function(t)
-      return at(still, t) * (t > 1 and at(lr, t) / at(lr, t - 1) or 1)
-    end
-  elseif b.averaged then
-    if not is_number(beta) then
-      fail("convert: a momentum that changes cannot be written as '%s'", to)
-    end
-    lr = combine(function(x, m) return x / (1 - m) end, lr, beta)
+  if b.moves or b.averaged then
+    lr, beta = (b.moves and to_moves or to_average)(lr, beta)
   end
   return { lr = lr, momentum = beta }
 end

@@ -261,9 +261,11 @@ local function settle_how(probe)
     local _, known = rates(probe, { 1e-2, 0.5, 1, 3 })
     if not known then probe.how = long end
   else
-    probe.how = { steps = 240, before = 400, size = 1e-7 * probe.lr,
-                  push = push_pairs, tolerance = 2e-3, tail = 120,
-                  least = 1e-6, most = 1e3 }
+    -- Beyond 1e3 it is no small displacement; below 1e-2 the slow memory of
+    -- sizes is all that is left.
+    probe.how = { steps = 120, before = 400, size = 1e-7 * probe.lr,
+                  push = push_pairs, tolerance = 1e-2, least = 1e-2,
+                  most = 1e3, slack = 2e-3 }
   end
 end
 
@@ -277,20 +279,20 @@ end
 
 -- The place where rates pass 1, between the last stable and the first unstable
 -- of xs; nil when none is unstable.
-local function crossing(xs, list)
-  local slack = 1 + 1e-9
+local function crossing(probe, xs, list)
+  local most = 1 + (probe.how.slack or 1e-9)
   for i, r in ipairs(list) do
-    if r > slack then return xs[i - 1] or 0, xs[i] end
+    if r > most then return xs[i - 1] or 0, xs[i] end
   end
 end
 
 local function threshold_of(probe, xs, list)
-  local low, high = crossing(xs, list)
+  local low, high = crossing(probe, xs, list)
   if not low then return math.huge end
   if low == 0 then return 0 end
   for _ = 1, 3 do
     local finer = spaced(low, high, 24)
-    local a, b = crossing(finer, (rates(probe, finer)))
+    local a, b = crossing(probe, finer, (rates(probe, finer)))
     if not a or a == 0 then break end
     low, high = a, b
   end
@@ -351,6 +353,11 @@ function methods:plot(path)
              "step size times curvature over rms gradient",
     ylabel = "factor a step", logx = true, yrange = { 0, 1.5 },
     hlines = { 1 }, legend = "outside" }
+  local most = math.max(self.threshold,
+                        table.unpack(self.vary and self.vary.thresholds or {}))
+  if most < math.huge then
+    lines.xrange = { self.x[1], math.min(self.x[#self.x], 2 * most) }
+  end
   local function curve(name, list)
     local y = {}
     for i, r in ipairs(list) do y[i] = r <= 1.6 and r or 0 / 0 end
