@@ -48,7 +48,8 @@ for _, s in ipairs { 19, 21, 25, 30, 35, 39, 41, 45 } do
   if s ~= 35 and s ~= 45 then
     local y = {}
     for i = 1, math.min(60, #losses) do y[i] = math.max(losses[i], 1e-9) end
-    curves[#curves + 1] = { y = y, name = tostring(s) }
+    curves[#curves + 1] = { y = y, name = ("%d: %s"):format(s,
+      type(ends) == "number" and ("ends at %.1f"):format(ends) or ends) }
   end
 end
 if not quick then sd.plot.lines(curves):save "out/catapult.png" end

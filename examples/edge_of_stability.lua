@@ -65,8 +65,8 @@ print(("at a rate of 0.02, below the edge: %d rises, sharpness %.3g of %g")
   :format(slow.rises, slow.tail, 2 / 0.02))
 print "expected: a ratio within 0.03 of 1, no rises below the edge"
 
-local function panel(r, lr, title)
-  return sd.plot.lines { x = r.step, y = r.sharpness, title = title,
+local function panel(run, lr, title)
+  return sd.plot.lines { x = run.step, y = run.sharpness, title = title,
     xlabel = "step", ylabel = "largest curvature", legend = "none",
     hlines = { { at = 2 / lr, name = "2 / rate" } } }
 end

@@ -6,9 +6,9 @@
 -- whose largest root is the factor a step leaves of the distance.
 --
 -- Rules that scale the gradient by its own past (Adam, RMSprop) have no such
--- threshold of their own. They are asked while gradients of size 1 that cancel
--- (+ + - -) drive them: how does a small displacement grow? The threshold is
--- then one of eta lambda / rms(g), the preconditioned curvature.
+-- threshold of their own. They are asked while gradients of 1 and -1, at
+-- random, drive them: how does a small displacement grow? The threshold is then
+-- one of eta lambda / rms(g), the preconditioned curvature.
 
 local fail = require "saddle.fail"
 local module = require "saddle.module"
@@ -159,11 +159,12 @@ local function run(probe, xs, o)
   curvature = sd.tensor(curvature, f64)
   local p, far = {}, {}
   for i = 1, n + 1 do p[i], far[i] = sd.zeros(1, f64), {} end
+  local push = o.push()
   for t = 1 - o.before, o.steps do
     if t == 1 then
       for i = 1, n do p[i] = p[i] + o.size end
     end
-    p = probe.step(p, curvature, sd.tensor(o.push(t), f64))
+    p = probe.step(p, curvature, sd.tensor(push(), f64))
     if t >= 1 then
       local values = sd.cat(p, 1):totable()
       local base = values[n + 1]
@@ -187,9 +188,19 @@ local function loss(p, curvature, push)
   return sum
 end
 
-local function no_push() return 0 end
--- A pattern that has no part in the sign-changing mode of the threshold.
-local function push_pairs(t) return (t // 2) % 2 == 0 and 1 or -1 end
+local function no_push()
+  return function() return 0 end
+end
+
+-- Signs without a period, which could resonate with a rule's own: the bits of
+-- a linear congruential generator (Knuth's MMIX).
+local function push_signs()
+  local state = 1
+  return function()
+    state = state * 6364136223846793005 + 1442695040888963407
+    return state < 0 and -1 or 1
+  end
+end
 
 local still = { steps = 40, before = 0, size = 1, push = no_push,
                 tolerance = 1e-9, least = 1e-200, most = 1e200 }
@@ -214,6 +225,15 @@ local function is_linear(probe)
   return true
 end
 
+-- Whether a displacement has grown, beyond what it swings at first.
+local function has_grown(y)
+  if y.over then return true end
+  local n, first, last = #y // 3, 0, 0
+  for t = 1, n do first = math.max(first, math.abs(y[t])) end
+  for t = #y - n + 1, #y do last = math.max(last, math.abs(y[t])) end
+  return last > 3 * first
+end
+
 -- Rates at the values xs of eta lambda.
 local function rates(probe, xs)
   local o = probe.how
@@ -226,6 +246,9 @@ local function rates(probe, xs)
                                          {}) or y
       local known
       list[i], known = rate_of(tail, o.tolerance)
+      if not probe.linear and not has_grown(y) then
+        list[i] = math.min(list[i], 1)
+      end
       all = all and known
     end
   end
@@ -264,8 +287,8 @@ local function settle_how(probe)
     -- Beyond 1e3 it is no small displacement; below 1e-2 the slow memory of
     -- sizes is all that is left.
     probe.how = { steps = 120, before = 400, size = 1e-7 * probe.lr,
-                  push = push_pairs, tolerance = 1e-2, least = 1e-2,
-                  most = 1e3, slack = 2e-3 }
+                  push = push_signs, tolerance = 1e-2, least = 1e-2,
+                  most = 1e3 }
   end
 end
 
@@ -279,20 +302,19 @@ end
 
 -- The place where rates pass 1, between the last stable and the first unstable
 -- of xs; nil when none is unstable.
-local function crossing(probe, xs, list)
-  local most = 1 + (probe.how.slack or 1e-9)
+local function crossing(xs, list)
   for i, r in ipairs(list) do
-    if r > most then return xs[i - 1] or 0, xs[i] end
+    if r > 1 + 1e-9 then return xs[i - 1] or 0, xs[i] end
   end
 end
 
 local function threshold_of(probe, xs, list)
-  local low, high = crossing(probe, xs, list)
+  local low, high = crossing(xs, list)
   if not low then return math.huge end
   if low == 0 then return 0 end
   for _ = 1, 3 do
     local finer = spaced(low, high, 24)
-    local a, b = crossing(probe, finer, (rates(probe, finer)))
+    local a, b = crossing(finer, (rates(probe, finer)))
     if not a or a == 0 then break end
     low, high = a, b
   end
