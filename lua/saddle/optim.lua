@@ -458,5 +458,7 @@ end
 
 optim.stability = require "saddle.optim.stability"
 optim.convert = require "saddle.optim.convert"
+optim.compare = require "saddle.optim.compare"
+optim.check = require "saddle.optim.check"
 
 return module.strict("sd.optim", optim)
