@@ -25,21 +25,23 @@ end
 ---@param path? string
 ---@return saddle.plot.Figure
 function methods:plot(path)
-  local marks = {}
+  local marks, title = {}, "Learning-rate range test"
   if self.suggestion then
-    marks[1] = { at = self.suggestion,
-                 name = ("suggested: %.2g"):format(self.suggestion) }
+    marks[1] = self.suggestion
+    title = ("%s: %.2g suggested"):format(title, self.suggestion)
   end
   if self.diverges then
-    marks[#marks + 1] = { at = self.diverges,
-                          name = ("explodes: %.2g"):format(self.diverges) }
+    marks[#marks + 1] = self.diverges
+    title = ("%s, explodes at %.2g"):format(title, self.diverges)
   end
   local top, low = self.smooth[1], self.smooth[1]
-  for _, v in ipairs(self.smooth) do low = math.min(low, v) end
+  for i, v in ipairs(self.smooth) do
+    low = math.min(low, v, self.loss[i])
+  end
   local figure = require "saddle.plot".lines {
-    title = "Learning-rate range test", xlabel = "learning rate",
-    ylabel = "loss", logx = true, vlines = marks, legend = "top left",
-    yrange = { low - 0.1 * (top - low), top + 0.5 * (top - low + 1e-12) },
+    title = title, xlabel = "learning rate", ylabel = "loss", logx = true,
+    vlines = marks, legend = "bottom left",
+    yrange = { low - 0.1 * (top - low), top + 0.5 * (top - low) + 1e-12 },
     { x = self.lr, y = self.loss, name = "each batch", style = "points" },
     { x = self.lr, y = self.smooth, name = "smoothed" } }
   return path and figure:save(path) or figure

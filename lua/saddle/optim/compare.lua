@@ -67,27 +67,50 @@ end
 
 -- ---- the runs --------------------------------------------------------------
 
--- Rule r on problem p: the number of its setting, then final, reached and
--- failed for each seed.
-local function work(rule, problem, o)
-  local place = trial.tune(rule.make, o.settings, problem, o.budget, o.target)
-  local list = { place }
-  for seed = 1, o.seeds do
-    local r = trial.run(rule.make(o.settings[place]), problem, seed, o.budget,
-                        o.target)
-    table.move({ r.final, r.reached, r.failed and 1 or 0 }, 1, 3, #list + 1,
-               list)
+-- Each rule's best setting on each problem: places[problem][rule].
+local function tune(rules, problems, o, workers)
+  local n, m = #rules, #o.settings
+  local finals = parallel(#problems * n * m, workers, function(i)
+    local s, k = (i - 1) % m + 1, (i - 1) // m
+    local rule, problem = rules[k % n + 1], problems[k // n + 1]
+    return { trial.run(rule.make(o.settings[s]), problem, 0, o.budget,
+                       o.target).final }
+  end)
+  local places = {}
+  for i = 1, #problems do
+    places[i] = {}
+    for k = 1, n do
+      local first = ((i - 1) * n + k - 1) * m
+      local best = 1
+      for s = 2, m do
+        if finals[first + s][1] < finals[first + best][1] then best = s end
+      end
+      places[i][k] = best
+    end
   end
-  return list
+  return places
 end
 
-local function read_work(list, settings)
-  local cell = { setting = settings[math.floor(list[1])], final = {},
-                 reached = {}, failures = 0 }
-  for i = 2, #list, 3 do
-    table.insert(cell.final, list[i])
-    table.insert(cell.reached, list[i + 1])
-    cell.failures = cell.failures + math.floor(list[i + 2])
+-- All seeds at those settings, a list over problems, rules, seeds: { final,
+-- reached, failed }.
+local function repeat_all(rules, problems, places, o, workers)
+  local n = #rules
+  return parallel(#problems * n * o.seeds, workers, function(i)
+    local seed, k = (i - 1) % o.seeds + 1, (i - 1) // o.seeds
+    local rule, problem = k % n + 1, k // n + 1
+    local setting = o.settings[places[problem][rule]]
+    local r = trial.run(rules[rule].make(setting), problems[problem], seed,
+                        o.budget, o.target)
+    return { r.final, r.reached, r.failed and 1 or 0 }
+  end)
+end
+
+local function read_runs(setting, runs, first, count)
+  local cell = { setting = setting, final = {}, reached = {}, failures = 0 }
+  for i = first, first + count - 1 do
+    table.insert(cell.final, runs[i][1])
+    table.insert(cell.reached, runs[i][2])
+    cell.failures = cell.failures + math.floor(runs[i][3])
   end
   local quantile = statistics.quantile
   cell.median, cell.steps = quantile(cell.final, 0.5),
@@ -254,10 +277,9 @@ return function(o)
   for _, rule in ipairs(rules) do -- a misspelt option is an error at once
     for _, setting in ipairs(how.settings) do rule.make(setting) end
   end
-  local lists = parallel(#rules * #problems, o.workers or 2, function(i)
-    local rule = rules[(i - 1) % #rules + 1]
-    return work(rule, problems[(i - 1) // #rules + 1], how)
-  end)
+  local workers = o.workers or 2
+  local places = tune(rules, problems, how, workers)
+  local runs = repeat_all(rules, problems, places, how, workers)
   local r = { rules = {}, problems = {}, cells = {}, best = {},
               budget = how.budget, seeds = how.seeds, target = how.target,
               level = o.level or 0.05 }
@@ -265,7 +287,9 @@ return function(o)
   for i, problem in ipairs(problems) do
     r.problems[i], r.cells[i] = problem.name, {}
     for k in ipairs(rules) do
-      r.cells[i][k] = read_work(lists[(i - 1) * #rules + k], how.settings)
+      local first = ((i - 1) * #rules + k - 1) * how.seeds + 1
+      r.cells[i][k] = read_runs(how.settings[places[i][k]], runs, first,
+                                how.seeds)
     end
     r.best[i] = judge(r.cells[i])
   end
