@@ -10,7 +10,8 @@ local sd = { version = "0.1.0" }
 local modules = {
   nn = "saddle.nn", optim = "saddle.optim", curvature = "saddle.curvature",
   critical = "saddle.critical", sensitivity = "saddle.sensitivity",
-  landscape = "saddle.landscape",
+  landscape = "saddle.landscape", schedule = "saddle.schedule",
+  problems = "saddle.problems", dynamics = "saddle.dynamics",
   data = "saddle.data", plot = "saddle.plot", tree = "saddle.tree",
 }
 

@@ -38,9 +38,28 @@ function layer:__call(params, x, o)
     fail("%s: the input is a %s, not a tensor", self.name, type(x))
   end
   local run = { train = o.train or false, state = o.state,
-                generator = o.generator }
+                generator = o.generator, seen = rawget(self, "seen"),
+                path = "" }
   local y, state = self.apply(params, x, run)
   return y, state
+end
+
+--- Calls f(...) and gives what the layers of this net made meanwhile, a list
+--- of { path, name, value }, then f's results: inside a trace, too.
+---
+--- ```lua
+--- local net = sd.nn.mlp{ 4, 8, 2 }
+--- local params = net:init{ seed = 1 }
+--- local seen, y = net:record(net, params, sd.ones(3, 4))
+--- print(seen[1].path, seen[1].name, seen[1].value.shape[2]) -- 1 dense 8
+--- ```
+function layer:record(f, ...)
+  local before, seen = rawget(self, "seen"), {}
+  self.seen = seen
+  local out = table.pack(pcall(f, ...))
+  self.seen = before
+  if not out[1] then error(out[2], 0) end
+  return seen, table.unpack(out, 2, out.n)
 end
 
 function layer:__tostring() return self.name end
@@ -154,9 +173,14 @@ function nn.chain(layers)
       local new_state = state and {}
       for i, l in ipairs(layers) do
         local s
+        local path = run.seen and run.path .. i
         x, s = l.apply(params[i], x,
                        { train = run.train, generator = run.generator,
-                         state = state and state[i] })
+                         state = state and state[i], seen = run.seen,
+                         path = path and path .. "." })
+        if path then
+          table.insert(run.seen, { path = path, name = l.name, value = x })
+        end
         if new_state then new_state[i] = s or state[i] end
       end
       return x, new_state

@@ -484,4 +484,9 @@ for _, name in ipairs { "sgd", "adam" } do
   require("saddle.optim." .. name)(optim)
 end
 
+optim.stability = require "saddle.optim.stability"
+optim.convert = require "saddle.optim.convert"
+optim.compare = require "saddle.optim.compare"
+optim.check = require "saddle.optim.check"
+
 return module.strict("sd.optim", optim)

@@ -6,6 +6,7 @@
 #include "host/info.h"
 #include "host/interrupt.h"
 #include "host/options.h"
+#include "host/parallel.h"
 #include "host/pool.h"
 #include "host/repl.h"
 #include "host/script.h"
@@ -64,6 +65,7 @@ static void apply(lua_State *L, const SdOptions *o) {
   sd_options_push_arguments(L, o);
   lua_setglobal(L, "arg");
   sd_ctrlc_open(L);
+  if (!o->sandbox) sd_parallel_open(L);
   sd_lua_seal_globals(L, o->sandbox);
 }
 
