@@ -57,7 +57,7 @@ local problems = {
 -- "sgd momentum=0.9 nesterov=true" as a rule and its options.
 local function read(name, lr)
   local rule = name:match "^%S+"
-  local o = { lr = rule == "sgd" and lr or 10 * lr }
+  local o = { lr = lr }
   for k, v in name:gmatch "(%w+_?%w*)=(%S+)" do
     o[k] = v == "true" or tonumber(v)
   end
@@ -97,11 +97,11 @@ local function by_compile(opt, f, p)
 end
 
 for name, table_of in pairs(golden) do
-  for problem, want in pairs(table_of) do
-    local p = problems[problem]
+  for problem, p in pairs(problems) do
+    local want = table_of[problem]
     for how, run in pairs { step = by_step, apply = by_apply,
                             compile = by_compile } do
-      local rule, o = read(name, p.lr)
+      local rule, o = read(name, p.lr * table_of.rate)
       local d = worst(run(optim[rule](o), p.f, p.start), want)
       tap.ok(d < 1e-9, ("%s on %s by opt:%s is PyTorch's (%.1g)"):format(
         name, problem, how, d))
