@@ -81,9 +81,12 @@ end
 
 -- Each adds its rules to the table; the first three are the plain formulas.
 for _, name in ipairs {
-  "descent", "sgd", "adam", "adaptive", "adamax", "rectified",
+  "descent", "sgd", "adam", "adaptive", "adamax", "rectified", "signs",
+  "layers", "matrix", "diagonals", "lbfgs", "newton",
 } do
   require("saddle.optim." .. name)(optim)
 end
+require "saddle.optim.chain".add(optim)
+require "saddle.optim.wrap" (optim)
 
 return module.strict("sd.optim", optim)

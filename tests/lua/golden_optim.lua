@@ -292,7 +292,8 @@ return {
       -0.35955185472226037, 0.26568111588735749, -0.13138878000621759,
       -0.26208833525819158 },
   },
-  ["adagrad lr_decay=0.1 weight_decay=0.02 initial_accumulator_value=0.5 eps=0.01 maximize=true"] = {
+  ["adagrad lr_decay=0.1 weight_decay=0.02 " ..
+   "initial_accumulator_value=0.5 eps=0.01 maximize=true"] = {
     rate = 10,
     rosenbrock = {
       -1.2062618214179359, 0.99374253804667889 },

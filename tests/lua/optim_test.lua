@@ -58,7 +58,7 @@ local problems = {
 local function read(name, lr)
   local rule = name:match "^%S+"
   local o = { lr = lr }
-  for k, v in name:gmatch "(%w+_?%w*)=(%S+)" do
+  for k, v in name:gmatch "([%w_]+)=(%S+)" do
     o[k] = v == "true" or tonumber(v)
   end
   return rule, o

@@ -112,10 +112,11 @@ return function(optim)
     end,
     update = function(p, g, s, h)
       local turn = g * s.last
-      local factor = sd.where(turn:gt(0), h.eta_plus,
-                              sd.where(turn:lt(0), h.eta_minus, 1))
-      s.size = sd.clamp(s.size * factor, h.step_min, h.step_max)
-      s.last = sd.where(turn:lt(0), 0, g)
+      local back = turn:lt(0)
+      local size = sd.where(turn:gt(0), s.size * h.eta_plus,
+                            sd.where(back, s.size * h.eta_minus, s.size))
+      s.size = sd.clamp(size, h.step_min, h.step_max)
+      s.last = sd.where(back, sd.zeros_like(g), g)
       return p - s.last:sign() * s.size
     end,
   }

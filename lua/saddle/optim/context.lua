@@ -3,36 +3,69 @@
 --
 -- Fields: x (the parameters as a vector), n, loss (a number), gradient (a
 -- vector), t, h (the hyper-parameters), state (a table of numbers, strings,
--- tensors and trees of them that is kept between steps and saved), args.
+-- tensors and trees of them that is kept between steps and saved), params,
+-- unravel (vector -> tree), args (f's further arguments, with n).
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
 local module = require "saddle.module"
 local operator = require "saddle.curvature.operator"
 local sd = require "saddle.init"
+local update = require "saddle.optim.update"
 local pack, unpack = table.pack, table.unpack
 
 local context = {}
-context.__index = module.fields("a context", context,
-                                { products = true, whole = true })
+context.__index = module.fields("a context", context)
+
+local function ravel(tree) return (sd.tree.ravel(tree)) end
+
+-- ---- what is computed of f -------------------------------------------------
+
+--- The functions of (params, ...) that contexts of f compute with: as they
+--- are, or replayed. Within one step what is asked for again is replayed.
+function context.tools(f, compiled)
+  local function plain(g) return compiled and core.jit(g, f) or g end
+  return {
+    value = plain(f),
+    grad = plain(sd.value_and_grad(f)),
+    product = core.jit(function(p, v, ...)
+      return sd.hvp(f, p, v, ...)
+    end, compiled and f),
+    matrix = core.jit(function(p, ...)
+      local x, unravel = sd.tree.ravel(p)
+      local args = pack(...)
+      return sd.hessian(function(v)
+        return (f(unravel(v), unpack(args, 1, args.n)))
+      end)(x)
+    end, compiled and f),
+  }
+end
 
 --- The loss at the vector x: a number.
-function context:value(x) return (sd.eval(self.at(x))):item() end
+function context:value(x)
+  local y = self.tools.value(self.unravel(x), unpack(self.args, 1, self.args.n))
+  return self.sign * sd.eval(y):item()
+end
+
+local function slope_of(self, loss, grads)
+  local g = ravel(grads)
+  if self.sign < 0 then g = -g end
+  sd.eval(loss, g)
+  return self.sign * loss:item(), g
+end
 
 --- The loss at the vector x, a number, and its gradient.
 function context:slope(x)
-  local loss, g = sd.value_and_grad(self.at)(x)
-  sd.eval(loss, g)
-  return loss:item(), g
+  return slope_of(self, self.tools.grad(self.unravel(x),
+                                        unpack(self.args, 1, self.args.n)))
 end
 
 --- H v at x (self.x): the Hessian times a vector.
 function context:hvp(v, x)
-  local at = self.at
-  self.products = self.products or core.jit(function(y, d)
-    return sd.hvp(at, y, d)
-  end)
-  return (self.products(x or self.x, v))
+  local Hv = self.tools.product(x and self.unravel(x) or self.params,
+                                self.unravel(v),
+                                unpack(self.args, 1, self.args.n))
+  return self.sign * ravel(Hv)
 end
 
 --- The Hessian at x (self.x) as an operator (see sd.curvature).
@@ -44,29 +77,23 @@ end
 
 --- The Hessian at x (self.x) as a symmetric matrix {n, n} in f64.
 function context:matrix(x)
-  local at = self.at
-  self.whole = self.whole or core.jit(function(y) return sd.hessian(at)(y) end)
-  local H = self.whole(x or self.x):to "f64"
-  return sd.eval((H + H:transpose(1, 2)) / 2)
+  local H = self.tools.matrix(x and self.unravel(x) or self.params,
+                              unpack(self.args, 1, self.args.n)):to "f64"
+  return sd.eval((H + H:transpose(1, 2)) * (self.sign / 2))
 end
 
---- An estimate of the Hessian's diagonal from random signs.
+--- An estimate of the Hessian's diagonal from random signs, drawn from
+--- h.generator: the rule has a hyper-parameter seed.
 ---@param o? table samples (1)
 function context:diag(o)
   o = sd.check_options(o, { "samples:N" }, "context:diag")
-  local sum, g = 0, self:generator()
+  local sum = 0
   for _ = 1, o.samples or 1 do
-    local z = sd.randint(0, 1, { self.n }, { generator = g })
+    local z = sd.randint(0, 1, { self.n }, { generator = self.h.generator })
     z = (z * 2 - 1):to(self.x.dtype)
     sum = sum + z * self:hvp(z)
   end
   return sd.eval(sum / (o.samples or 1))
-end
-
---- A source of random numbers that depends on h.seed and the step alone, so
---- that a run which is resumed draws what it would have drawn.
-function context:generator()
-  return sd.generator((self.h.seed or 1) * 1000003 + self.t)
 end
 
 --- What the step returns: the parameters at the vector x, the loss before
@@ -76,47 +103,28 @@ function context:done(x)
   return self.unravel(x), unpack(self.results, 1, self.results.n)
 end
 
-return function(own, h, f, params, ...)
-  local args = pack(...)
-  local list = core.leaves(params, false)
-  if #list == 0 then
+--- The context of a step from params; also the gradients as f's tree.
+function context.new(own, h, f, params, ...)
+  if #core.leaves(params, false) == 0 then
     fail("%s: the parameters hold no tensors", own.name)
   end
-  local x, ravelled = sd.tree.ravel(params)
+  local x, unravel = sd.tree.ravel(params)
   if x.dtype ~= "f32" and x.dtype ~= "f64" then
     fail("%s: parameters of %s; f32 or f64 needed", own.name, x.dtype)
   end
-  local function unravel(v)
-    local tree = ravelled(v)
-    return core.rebuild(params, core.leaves(tree, false))
-  end
-  local results
-  local function at(v)
-    local out = pack(f(unravel(v), unpack(args, 1, args.n)))
-    results = results or out
-    if own.maximize and sd.is_tensor(out[1]) then return -out[1] end
-    return out[1]
-  end
   local self = { x = sd.eval(x), n = x:numel(), t = own.t + 1, h = h,
-                 args = args, unravel = unravel, at = at, state = own.working }
-  local loss, g
+                 params = params, unravel = unravel, state = own.working,
+                 args = pack(...), sign = own.maximize and -1 or 1,
+                 tools = own.tools or context.tools(f) }
+  local out
   if own.t == 0 then -- which parameters does the loss depend on?
-    local update = require "saddle.optim.update"
-    local out = update.gradient(own, function(p)
-      local y = pack(f(p, unpack(args, 1, args.n)))
-      return unpack(y, 1, y.n)
-    end, { t = 1 }, true)(params)
-    loss, g = out[1], (sd.tree.ravel(out[2]))
-    if own.maximize then g = -g end
-    results = pack(loss, unpack(out, 3, out.n))
+    out = update.gradient(own, f, { t = 1 }, true)(params, ...)
   else
-    loss, g = sd.value_and_grad(at)(self.x)
-    if own.maximize then loss = -loss end
-    results[1] = loss
+    out = pack(self.tools.grad(params, ...))
   end
-  sd.eval(loss, g)
-  self.value_at_start, self.gradient = loss, g
-  self.results = results
-  self.loss = own.maximize and -loss:item() or loss:item()
-  return setmetatable(self, context)
+  self.loss, self.gradient = slope_of(self, out[1], out[2])
+  self.results = pack(out[1], unpack(out, 3, out.n))
+  return setmetatable(self, context), out[2]
 end
+
+return context

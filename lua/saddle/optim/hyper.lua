@@ -1,9 +1,11 @@
 -- Hyper-parameters: what a rule takes, checked when given; numbers or
 -- schedules; overridden for groups of parameters; their values in a step.
 --
--- A part is { rule =, hyper =, groups =, per = }: one rule at work in an
--- optimizer, which takes one of its own steps in per steps of the optimizer.
+-- A part is { rule =, hyper =, groups =, per =, generator = }: one rule at work
+-- in an optimizer, which takes one of its own steps in per steps of the
+-- optimizer, and draws from the generator when it has a seed.
 
+local core = require "saddle.core"
 local fail = require "saddle.fail"
 local module = require "saddle.module"
 
@@ -62,6 +64,7 @@ function hyper.set(part, name, v)
   hyper.check(part.rule, name, v)
   check_all(part.rule, setmetatable({ [name] = v }, { __index = part.hyper }))
   part.hyper[name] = v
+  if name == "seed" then part.generator = nil end
 end
 
 local function check_groups(rule, h, groups)
@@ -130,7 +133,29 @@ function hyper.at(part, path, t, now)
     if path and path:find(g.match) then take(g) end
   end
   h.match = nil
+  h.generator = hyper.generator(part)
   return h
+end
+
+--- The part's source of random numbers, or nil.
+function hyper.generator(part)
+  local seed = part.hyper.seed
+  if seed == nil then return end
+  part.generator = part.generator or core.generator(math.tointeger(seed) or
+    fail("%s: seed must be a whole number, not %s", part.rule.name,
+         tostring(seed)))
+  return part.generator
+end
+
+--- Where the generators of the parts are, as a list (0 of parts without);
+--- they are set to the places in the list to.
+function hyper.streams(parts, to)
+  local list = {}
+  for k, part in ipairs(parts) do
+    local g = hyper.generator(part)
+    list[k] = g and core.stream(g, to and to[k]) or 0
+  end
+  return list
 end
 
 --- The schedules of all parts and their groups, each once for a part:

@@ -1,6 +1,7 @@
 -- The optimizer: parts with their hyper-parameters, and the state of a whole
 -- tree of parameters.
 
+local context = require "saddle.optim.context"
 local core = require "saddle.core"
 local fail = require "saddle.fail"
 local hyper = require "saddle.optim.hyper"
@@ -271,26 +272,25 @@ end
 
 -- A rule's own step, whose state changes only when it succeeds.
 local function by_rule(self, own, f, params, ...)
-  local part = own.parts[1]
-  local refused = {}
-  own.refused = refused
+  local step = own.parts[1].rule.step
   own.working = {}
   for k, v in pairs(own.states or {}) do own.working[k] = v end
   local function finish(good, ...)
+    local refused = own.refused
     own.refused = nil
     if good then
-      own.states, own.working, own.t = own.working, nil, own.t + 1
+      own.states, own.t = own.working, own.t + 1
+      own.working = nil
       return ...
     end
     own.working = nil
-    local e = ...
-    if e ~= refused then error(e, 0) end
+    if refused == nil or ... ~= refused then error((...), 0) end
     return params, unpack(refused, 1, refused.n)
   end
   if (own.on_nonfinite or "error") == "error" then
-    return finish(true, part.rule.step(self, f, params, ...))
+    return finish(true, step(self, f, params, ...))
   end
-  return finish(pcall(part.rule.step, self, f, params, ...))
+  return finish(pcall(step, self, f, params, ...))
 end
 
 --- One step down f(params, ...): new parameters, the loss before the step,
@@ -300,7 +300,7 @@ end
 function optimizer:step(f, params, ...)
   local own = private[self]
   if own.closure then return by_rule(self, own, f, params, ...) end
-  local first, out = own.t == 0, nil
+  local first, out = own.t == 0
   if first or own.evaluates then
     out = update.gradient(own, f, update.time(own, own.t + 1), first)(
       params, ...)
@@ -328,10 +328,17 @@ end
 
 -- ---- compiled steps --------------------------------------------------------
 
--- A rule that looks at values runs as it is: f is replayed.
-local function compiled_closure(self, f)
-  local run = core.jit(f, f)
-  return function(params, ...) return self:step(run, params, ...) end
+-- A rule that looks at values runs as it is, on replayed losses and slopes.
+local function compiled_closure(self, own, f)
+  local tools = context.tools(f, true)
+  local function finish(...)
+    own.tools = nil
+    return ...
+  end
+  return function(params, ...)
+    own.tools = tools
+    return finish(self:step(f, params, ...))
+  end
 end
 
 local function all_finite(list)
@@ -360,7 +367,7 @@ end
 --- same plan. Of a rule with a step of its own the loss is replayed.
 function optimizer:compile(f)
   local own = private[self]
-  if own.closure then return compiled_closure(self, f) end
+  if own.closure then return compiled_closure(self, own, f) end
   local guard = own.on_nonfinite ~= nil
   local function work(carried, time, params, ...)
     local out = update.gradient(own, f, time, true)(params, ...)
@@ -400,16 +407,15 @@ end
 -- ---- state -----------------------------------------------------------------
 
 --- The state as a tree: { t =, rule =, paths =, states = a list over the
---- parameters } (of rules with a step of their own, what they keep).
+--- parameters (of rules with a step of their own, what they keep), streams =
+--- where its random numbers are }.
 function optimizer:state()
   local own = private[self]
   replay.settle(own)
   own.shown = own.states
-  local t = sd.tensor(own.t, { dtype = "i64" })
-  if own.closure then
-    return { t = t, rule = own.name, states = own.states or {} }
-  end
-  return { t = t, rule = own.name, states = own.states, paths = own.paths }
+  return { t = sd.tensor(own.t, { dtype = "i64" }), rule = own.name,
+           states = own.states, paths = not own.closure and own.paths or nil,
+           streams = sd.tensor(hyper.streams(own.parts), { dtype = "i64" }) }
 end
 
 -- Numbers that became tensors in a file.
@@ -436,6 +442,9 @@ function optimizer:load(state)
     fail("%s: the state has no count of steps t", own.name)
   end
   own.paths = state.paths
+  if state.streams then
+    hyper.streams(own.parts, state.streams:totable())
+  end
   if own.closure then
     own.states = numbers(state.states or {})
   else
@@ -474,14 +483,12 @@ function optimizer:context(f, params, ...)
     fail("%s: a context is for a rule's own step", own.name)
   end
   local h = hyper.at(own.parts[1], nil, own.t + 1)
-  local c = require "saddle.optim.context" (own, h, f, params, ...)
-  local message = trouble(own, c.value_at_start, { c.gradient }, { "" })
+  local c, grads = context.new(own, h, f, params, ...)
+  local list, paths = core.leaves(grads)
+  local message = trouble(own, c.results[1], list, paths)
   if message then
-    local list, paths = core.leaves(c.unravel(c.gradient))
-    message = trouble(own, c.value_at_start, sd.eval(list), paths)
     refuse(own, message)
-    table.move(c.results, 1, c.results.n, 1, own.refused)
-    own.refused.n = c.results.n
+    own.refused = c.results
     error(own.refused, 0)
   end
   return c

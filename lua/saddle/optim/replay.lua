@@ -79,8 +79,14 @@ function replay.new(own, o)
     if own.carrier == carrier then replay.settle(own) end
     version = own.version
     list = timed(own)
+    -- What tracing draws is drawn again when the plan runs.
+    local function rewound(streams, ...)
+      hyper.streams(own.parts, streams)
+      return ...
+    end
     local function with_values(carried, values, params, ...)
-      return o.work(carried, time_of(list, values, carried.t), params, ...)
+      return rewound(hyper.streams(own.parts), o.work(
+        carried, time_of(list, values, carried.t), params, ...))
     end
     local function without(_, ...) return o.plain(...) end
     run, carrier.load, carrier.take =

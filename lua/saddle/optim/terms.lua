@@ -21,7 +21,11 @@ function terms.moments(p)
   return { m = sd.zeros_like(p), v = sd.zeros_like(p) }
 end
 
---- a number or a tensor as a tensor.
+--- Whether this is the first step (h.t is a number only there, or when all of
+--- them are).
+function terms.is_first(h) return h.t == 1 end
+
+--- A number or a tensor as a tensor.
 function terms.tensor(v) return sd.is_tensor(v) and v or core.scalar(v) end
 
 return terms
