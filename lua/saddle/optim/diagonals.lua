@@ -30,9 +30,9 @@ end
 local function due(h, t) return (t - 1) % h.every == 0 end
 
 return function(optim)
-  --- Sophia-H (Liu et al. 2023): m <- beta1 m + (1 - beta1) g; every every steps
-  --- v <- beta2 v + (1 - beta2) z (H z); w <- w - lr clip(m / max(gamma v,
-  --- eps), 1), after w was shrunk by lr weight_decay.
+  --- Sophia-H (Liu et al. 2023): m <- beta1 m + (1 - beta1) g; every every
+  --- steps v <- beta2 v + (1 - beta2) z (H z); w <- w - lr clip(m / max(gamma
+  --- v, eps), 1), after w was shrunk by lr weight_decay.
   ---@param o? table lr (1e-3), beta1 (0.96), beta2 (0.99), gamma (0.01), eps
   ---  (1e-12), weight_decay (0.1), every (10), seed (1)
   optim.sophia = optim.rule {

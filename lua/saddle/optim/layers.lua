@@ -53,9 +53,9 @@ return function(optim)
   }
 
   --- Schedule-free (Defazio et al. 2024): the gradient is taken at y = (1 -
-  --- beta) z + beta x, which the parameters are; z <- z - lr g, x <- (1 - c) x +
-  --- c z with c = lr^2 / the sum of lr^2 so far (1 / t). With beta2 above 0 g is
-  --- divided by Adam's root. opt:average(params) gives x, to be evaluated.
+  --- beta) z + beta x, which the parameters are; z <- z - lr g, x <- (1 - c) x
+  --- + c z with c = lr^2 / the sum of lr^2 so far (1 / t). With beta2 above 0 g
+  --- is divided by Adam's root. opt:average(params) gives x, to be evaluated.
   ---@param o? table lr (0.1), beta (0.9), beta2 (0), eps (1e-8), weight_decay
   ---  (0: at y)
   optim.schedule_free = optim.rule {

@@ -138,8 +138,8 @@ return function(optim)
   --- (1964, "FR"), Polak and Ribière with 0 at least (Gilbert and Nocedal 1992,
   --- "PR+"), Hestenes and Stiefel (1952, "HS") or Dai and Yuan (1999, "DY").
   --- Where d does not go down, and every restart steps, it starts from -g.
-  ---@param o? table beta ("PR+"), lr (1: the first step is lr / |g|), c1 (1e-4),
-  ---  c2 (0.1), restart (0: never)
+  ---@param o? table beta ("PR+"), lr (1: the first step is lr / |g|), c1
+  ---  (1e-4), c2 (0.1), restart (0: never)
   optim.nonlinear_cg = optim.rule {
     name = "nonlinear_cg",
     defaults = { beta = "PR+", lr = 1, c1 = 1e-4, c2 = 0.1, restart = 0 },

@@ -89,8 +89,8 @@ return function(optim)
   --- Shampoo (Gupta, Koren and Singer 2018), of a matrix: L <- L + G G', R <- R
   --- + G' G, W <- W - lr L^(-1/4) G R^(-1/4); of a vector, AdaGrad on the full
   --- matrix. A side longer than max_size is left alone.
-  ---@param o? table lr (0.1), eps (1e-4: L and R start as eps I), every (1: steps
-  ---  between new roots), momentum (0), weight_decay (0), max_size (1024)
+  ---@param o? table lr (0.1), eps (1e-4: L and R start as eps I), every (1:
+  ---  steps between new roots), momentum (0), weight_decay (0), max_size (1024)
   optim.shampoo = optim.rule {
     name = "shampoo", tidy = true,
     defaults = { lr = 0.1, eps = 1e-4, every = 1, momentum = 0,
@@ -124,8 +124,8 @@ return function(optim)
     end,
   }
 
-  --- SOAP (Vyas et al. 2024): Adam in the eigenbasis of Shampoo's matrices. L <-
-  --- shampoo_beta L + (1 - shampoo_beta) G G', R likewise; in the basis of
+  --- SOAP (Vyas et al. 2024): Adam in the eigenbasis of Shampoo's matrices. L
+  --- <- shampoo_beta L + (1 - shampoo_beta) G G', R likewise; in the basis of
   --- their eigenvectors, new every every steps, the average of G is divided by
   --- the root of the average of squares. Vectors take AdamW's step.
   ---@param o? table lr (3e-3), beta1 (0.95), beta2 (0.95), shampoo_beta (0.95),

@@ -41,8 +41,8 @@ local function bisect(f, low, high)
   return (low + high) / 2
 end
 
--- The least of g's + s'Hs / 2 + M |s|^3 / 6, from the eigenvalues w (rising) and
--- c = Q'g: coefficients in Q, and the value (Nesterov and Polyak 2006).
+-- The least of g's + s'Hs / 2 + M |s|^3 / 6, from the eigenvalues w (rising)
+-- and c = Q'g: coefficients in Q, and the value (Nesterov and Polyak 2006).
 local function cubic_step(w, c, M)
   local n, low = #w, math.max(0, -2 * w[1] / M)
   local function step(r)
@@ -159,8 +159,8 @@ return function(optim)
   --- Trust region (Steihaug 1983; Nocedal and Wright 2006, alg. 4.1): the model
   --- g's + s'Hs / 2 is made small within |s| <= radius; a step is taken when it
   --- gains eta of what the model foresaw, and the radius follows that share.
-  ---@param o? table radius (1), max_radius (1000), eta (0.1), tol (1e-2), max_iter
-  ---  (250)
+  ---@param o? table radius (1), max_radius (1000), eta (0.1), tol (1e-2),
+  ---  max_iter (250)
   optim.trust_region = optim.rule {
     name = "trust_region",
     defaults = { radius = 1, max_radius = 1000, eta = 0.1, tol = 1e-2,
@@ -186,8 +186,8 @@ return function(optim)
   }
 
   --- Newton with cubic regularization (Nesterov and Polyak 2006): the least of
-  --- g's + s'Hs / 2 + M |s|^3 / 6, exact by the eigenvectors of H. M follows the
-  --- share of the foreseen gain (Cartis, Gould and Toint 2011).
+  --- g's + s'Hs / 2 + M |s|^3 / 6, exact by the eigenvectors of H. M follows
+  --- the share of the foreseen gain (Cartis, Gould and Toint 2011).
   ---@param o? table M (1: the Hessian's Lipschitz constant, or a guess), adapt
   ---  (true)
   optim.cubic_newton = optim.rule {
@@ -287,11 +287,11 @@ return function(optim)
   }
 
   --- K-FAC (Martens and Grosse 2015): w <- w - lr (K + damping I)^-1 g with the
-  --- Kronecker factors K of the Fisher matrix of net (see sd.curvature.kfac), on
-  --- the batch that is the first further argument of the step. clip scales the
-  --- step so that lr^2 d'g is at most clip (Ba et al. 2017; 0: never).
-  ---@param o table net, likelihood ("categorical"), lr (1), damping (1e-2), clip
-  ---  (1e-2), corrected (false: EKFAC's eigenvalues)
+  --- Kronecker factors K of the Fisher matrix of net (see sd.curvature.kfac),
+  --- on the batch that is the first further argument of the step. clip scales
+  --- the step so that lr^2 d'g is at most clip (Ba et al. 2017; 0: never).
+  ---@param o table net, likelihood ("categorical"), lr (1), damping (1e-2),
+  ---  clip (1e-2), corrected (false: EKFAC's eigenvalues)
   optim.kfac = optim.rule {
     name = "kfac",
     defaults = { likelihood = "categorical", lr = 1, damping = 1e-2,

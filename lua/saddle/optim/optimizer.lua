@@ -301,6 +301,7 @@ function optimizer:step(f, params, ...)
   local own = private[self]
   if own.closure then return by_rule(self, own, f, params, ...) end
   local first, out = own.t == 0
+  local streams = own.evaluates and hyper.streams(own.parts)
   if first or own.evaluates then
     out = update.gradient(own, f, update.time(own, own.t + 1), first)(
       params, ...)
@@ -317,6 +318,7 @@ function optimizer:step(f, params, ...)
   if not core.is_tracing() then
     local message = trouble(own, out[1], grads, paths)
     if message then
+      if streams then hyper.streams(own.parts, streams) end
       refuse(own, message)
       return params, out[1], unpack(out, 3, out.n)
     end
