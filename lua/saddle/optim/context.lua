@@ -9,7 +9,6 @@
 local core = require "saddle.core"
 local fail = require "saddle.fail"
 local module = require "saddle.module"
-local operator = require "saddle.curvature.operator"
 local sd = require "saddle.init"
 local update = require "saddle.optim.update"
 local pack, unpack = table.pack, table.unpack
@@ -70,7 +69,8 @@ end
 
 --- The Hessian at x (self.x) as an operator (see sd.curvature).
 function context:hessian(x)
-  return operator.new {
+  require "saddle.curvature" -- what operators can do
+  return require "saddle.curvature.operator".new {
     n = self.n, dtype = self.x.dtype, name = "hessian",
     product = function(v) return self:hvp(v, x) end }
 end

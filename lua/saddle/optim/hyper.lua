@@ -99,6 +99,7 @@ function hyper.part(rule, options, general)
     end
   end
   check_all(rule, part.hyper)
+  hyper.generator(part)
   if options.groups ~= nil then
     if rule.step then
       fail("%s: takes no groups: it moves all parameters at once", rule.name)
