@@ -367,7 +367,7 @@ bad(function()
   optim.adam {}:load(kept:state()):step(
     function(p) return bowl(p.a) + (p.b * p.b):sum() end,
     { a = from, b = sd.ones(3, f64) })
-end, "adam: the loaded state's 'm' has shape {2}; parameter 'b' needs {3}",
+end, "adam: the loaded state's '[mv]' has shape {2}; parameter 'b' needs {3}",
     "a state of other shapes")
 bad(function() optim.adam {}:load(optim.sgd {}:state()) end,
     "adam: the state is of sgd", "a state of another rule")

@@ -18,8 +18,8 @@ for name, table_of in pairs(require "golden_rules") do
     for _ = 1, 50 do w = opt:step(p.f, w) end
     local d = shared.worst(w, table_of[problem])
     -- Roots of nearly singular matrices lose digits.
-    tap.ok(d < (rule == "shampoo" and 1e-7 or 1e-9), ("%s on %s is its paper's (%.1g)"):format(name, problem,
-                                                               d))
+    tap.ok(d < (rule == "shampoo" and 1e-7 or 1e-9),
+           ("%s on %s is its paper's (%.1g)"):format(name, problem, d))
   end
 end
 
