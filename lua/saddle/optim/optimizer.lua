@@ -160,19 +160,15 @@ end
 
 -- ---- what is not finite ----------------------------------------------------
 
--- What is wrong with loss and gradients, or nil.
-local function trouble(own, loss, grads, paths)
-  local all = { loss }
-  table.move(grads, 1, #grads, 2, all)
-  local i = core.first_nonfinite(all)
-  if not i then return end
-  local value = loss:item()
-  local note = i == 1 and core.first_nonfinite(grads) or i - 1
-  if not note then
+-- What is wrong with loss or gradients, a tree.
+local function trouble(own, loss, grads)
+  local list, paths = core.leaves(grads)
+  local i, value = core.first_nonfinite(list), loss:item()
+  if not i then
     return ("%s: step %d: the loss is %s"):format(own.name, own.t + 1, value)
   end
   return ("%s: step %d: the gradient of '%s' is not finite (the loss is %s)")
-    :format(own.name, own.t + 1, paths[note], value)
+    :format(own.name, own.t + 1, paths[i], value)
 end
 
 -- Refuses the step as the option says; returns when it is to be left out.
@@ -308,20 +304,18 @@ function optimizer:step(f, params, ...)
   else
     out = pack(sd.value_and_grad(f)(params, ...))
   end
-  local grads, paths = core.leaves(out[2])
+  local grads = core.leaves(out[2], false)
   local wanted = table.move(grads, 1, #grads, 2, { out[1] })
   if out.extra then
     local more = core.leaves(out.extra, false)
     table.move(more, 1, #more, #wanted + 1, wanted)
   end
-  core.eval(wanted)
-  if not core.is_tracing() then
-    local message = trouble(own, out[1], grads, paths)
-    if message then
-      if streams then hyper.streams(own.parts, streams) end
-      refuse(own, message)
-      return params, out[1], unpack(out, 3, out.n)
-    end
+  if core.is_tracing() then
+    core.eval(wanted)
+  elseif core.first_nonfinite(wanted) then
+    if streams then hyper.streams(own.parts, streams) end
+    refuse(own, trouble(own, out[1], out[2]))
+    return params, out[1], unpack(out, 3, out.n)
   end
   local new = move(own, params, out[2], out.extra)
   if own.tidy then drop(grads, { out[1] }, { unpack(out, 3, out.n) }) end
@@ -486,10 +480,8 @@ function optimizer:context(f, params, ...)
   end
   local h = hyper.at(own.parts[1], nil, own.t + 1)
   local c, grads = context.new(own, h, f, params, ...)
-  local list, paths = core.leaves(grads)
-  local message = trouble(own, c.results[1], list, paths)
-  if message then
-    refuse(own, message)
+  if core.first_nonfinite { c.results[1], c.gradient } then
+    refuse(own, trouble(own, c.results[1], grads))
     own.refused = c.results
     error(own.refused, 0)
   end
