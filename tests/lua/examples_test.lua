@@ -36,7 +36,8 @@ end
 for _, name in ipairs { "derivatives", "optimizer", "curvature", "outliers",
                         "lanczos", "kinks", "rescaling", "critical",
                         "gauss_newton", "tangent_kernel", "saddles",
-                        "adversarial" } do
+                        "adversarial", "momentum", "adam_amsgrad",
+                        "rosenbrock", "sam" } do
   local status, out = run(("%s examples/%s.lua --quick"):format(program, name))
   tap.is(status, "0", name .. ".lua runs")
   tap.ok(#out > 100, name .. ".lua prints its answer")

@@ -34,9 +34,7 @@ end
 -- The schedules' values for step t: numbers for a part's first step, so that
 -- a rule may treat it apart; then tensors, so that one plan serves them all.
 local function values_at(own, list, t)
-  local phases = update.phases(own, t)
-  if #list == 0 and not phases then return false end
-  local values = { phases = phases or nil }
+  local values = { phases = update.phases(own, t) or nil }
   for i, e in ipairs(list) do
     local at = update.clock(e.part, t)
     local v = e.schedule(at)
@@ -73,12 +71,13 @@ end
 --- done(count, params, results ..) does, the step counting when count is
 --- called.
 function replay.new(own, o)
-  local list, run, version
-  local carrier = {}
+  local list, timely, run, version
+  local carrier, done = {}, o.done
   local function build()
     if own.carrier == carrier then replay.settle(own) end
     version = own.version
     list = timed(own)
+    timely = #list > 0 or own.phased
     -- What tracing draws is drawn again when the plan runs.
     local function rewound(streams, ...)
       hyper.streams(own.parts, streams)
@@ -111,11 +110,11 @@ function replay.new(own, o)
     if version ~= own.version then build() end
     if own.carrier ~= carrier then take_over(params) end
     local t = own.t + 1
-    if o.done then
-      return o.done(function() own.t = t end, params,
-                    run(values_at(own, list, t), params, ...))
+    local values = timely and values_at(own, list, t) or false
+    if done then
+      return done(function() own.t = t end, params, run(values, params, ...))
     end
-    return finish(t, run(values_at(own, list, t), params, ...))
+    return finish(t, run(values, params, ...))
   end
 end
 
