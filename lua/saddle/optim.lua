@@ -82,7 +82,8 @@ end
 -- Each adds its rules to the table; the first three are the plain formulas.
 for _, name in ipairs {
   "descent", "sgd", "adam", "adaptive", "adamax", "rectified", "signs",
-  "layers", "matrix", "diagonals", "lbfgs", "newton",
+  "layers", "matrix", "diagonals", "quasi", "projected", "lbfgs", "newton",
+  "parameter_free",
 } do
   require("saddle.optim." .. name)(optim)
 end

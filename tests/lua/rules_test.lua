@@ -14,6 +14,7 @@ local problems, flat = shared.problems, shared.flat
 for name, table_of in pairs(require "golden_rules") do
   for problem, p in pairs(problems) do
     local rule, o = shared.read(name, p.lr * table_of.rate)
+    if rule == "dog" or rule == "prodigy" then o.lr = nil end
     local opt, w = optim[rule](o), p.start
     for _ = 1, 50 do w = opt:step(p.f, w) end
     local d = shared.worst(w, table_of[problem])
@@ -80,7 +81,8 @@ for name in ([[gd sgd momentum adagrad adadelta rmsprop rprop adam adamw adamax
   nadam radam adabelief lion adan lamb lars signsgd schedule_free muon shampoo
   soap adafactor sophia adahessian sam lookahead swa ema lbfgs nonlinear_cg
   gauss_newton_cg newton newton_cg trust_region cubic_newton kfac perturbed_gd
-  asgd yogi armijo polyak saddle_free_newton levenberg_marquardt cautious
+  asgd yogi armijo polyak novograd qhm qhadam sgdp adamp dog prodigy
+  saddle_free_newton levenberg_marquardt cautious
   ]]):gmatch "%S+" do
   rules[name] = function(extra)
     local o = { table.unpack(options[name] or {}) }

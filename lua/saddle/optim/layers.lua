@@ -52,6 +52,27 @@ return function(optim)
     end,
   }
 
+  --- NovoGrad (Ginsburg et al. 2019): one second moment for each parameter, v
+  --- <- beta2 v + (1 - beta2) |g|^2 (|g|^2 at first), m <- beta1 m + g /
+  --- (sqrt(v) + eps) + weight_decay w, w <- w - lr m.
+  ---@param o? table lr (0.01), beta1 (0.95), beta2 (0.98), eps (1e-8),
+  ---  weight_decay (0)
+  optim.novograd = optim.rule {
+    name = "novograd", tidy = true,
+    defaults = { lr = 0.01, beta1 = 0.95, beta2 = 0.98, eps = 1e-8,
+                 weight_decay = 0 },
+    init = function(p)
+      return { m = sd.zeros_like(p), v = sd.zeros({}, { dtype = p.dtype }) }
+    end,
+    update = function(p, g, s, h)
+      local square = g:square():sum()
+      s.v = terms.is_first(h) and square or
+            h.beta2 * s.v + (1 - h.beta2) * square
+      s.m = h.beta1 * s.m + g / (s.v:sqrt() + h.eps) + h.weight_decay * p
+      return p - h.lr * s.m
+    end,
+  }
+
   --- Schedule-free (Defazio et al. 2024): the gradient is taken at y = (1 -
   --- beta) z + beta x, which the parameters are; z <- z - lr g, x <- (1 - c) x
   --- + c z with c = lr^2 / the sum of lr^2 so far (1 / t). With beta2 above 0 g
