@@ -332,6 +332,14 @@ static int core_generator(lua_State *L) {
   return 1;
 }
 
+/* stream(generator [, n]) -> the next stream it draws from, set to n. */
+static int core_stream(lua_State *L) {
+  SdGenerator *g = *(SdGenerator **)luaL_checkudata(L, 1, GENERATOR);
+  lua_pushinteger(L, (lua_Integer)g->stream);
+  if (!lua_isnoneornil(L, 2)) g->stream = (uint64_t)luaL_checkinteger(L, 2);
+  return 1;
+}
+
 static int core_seed(lua_State *L) {
   SdGenerator *g = sd_generator_default();
   g->seed = (uint64_t)luaL_checkinteger(L, 1);
@@ -368,6 +376,7 @@ static void describe(lua_State *L, const SdOp *op) {
 void sd_lua_open_ops(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"generator", core_generator}, {"seed", core_seed},
+      {"stream", core_stream},
       {"default_dtype", core_default_dtype}, {NULL, NULL}};
   const SdOp *op;
   luaL_setfuncs(L, functions, 0);

@@ -6,6 +6,7 @@
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "graph/plan.h"
+#include "kernels/finite.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -507,6 +508,24 @@ static int core_is_ready(lua_State *L) {
   return 1;
 }
 
+/* first_nonfinite(list of tensors) -> the place of the first that holds a NaN
+** or an infinity, or nil.  Computes what is pending. */
+static int core_first_nonfinite(lua_State *L) {
+  core_eval(L);
+  int n = (int)lua_rawlen(L, 1);
+  for (int i = 1; i <= n; i++) {
+    lua_rawgeti(L, 1, i);
+    SdNode *x = sd_lua_check_tensor(L, -1, "first_nonfinite");
+    if (x->value && !sd_finite(x->value)) {
+      lua_pushinteger(L, i);
+      return 1;
+    }
+    lua_pop(L, 1);
+  }
+  lua_pushnil(L);
+  return 1;
+}
+
 /* set(x, y): the handle x is rebound to y's node. */
 static int core_set(lua_State *L) {
   SdNode **h = luaL_checkudata(L, 1, SD_TENSOR);
@@ -569,7 +588,7 @@ static const luaL_Reg core[] = {
     {"is_tensor", core_is_tensor}, {"is_ready", core_is_ready},
     {"set", core_set},             {"same", core_same},
     {"alias", core_alias},         {"same_shape", core_same_shape},
-    {"scalar", core_scalar},
+    {"scalar", core_scalar},       {"first_nonfinite", core_first_nonfinite},
     {NULL, NULL}};
 
 /* core.methods is where all methods live; __index has it as upvalue. */

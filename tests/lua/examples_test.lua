@@ -37,9 +37,9 @@ for _, name in ipairs { "derivatives", "optimizer", "curvature", "outliers",
                         "lanczos", "kinks", "rescaling", "critical",
                         "gauss_newton", "tangent_kernel", "saddles",
                         "adversarial", "density", "edge_of_stability",
-                        "adaptive_edge",
-                        "catapult", "depth", "learning_rate", "schedules",
-                        "exploding" } do
+                        "adaptive_edge", "catapult", "depth",
+                        "learning_rate", "schedules", "exploding",
+                        "momentum", "adam_amsgrad", "rosenbrock", "sam" } do
   local status, out = run(("%s examples/%s.lua --quick"):format(program, name))
   tap.is(status, "0", name .. ".lua runs")
   tap.ok(#out > 100, name .. ".lua prints its answer")

@@ -1,0 +1,130 @@
+-- What a rule's own step works with: the loss as a function of a flat vector,
+-- its slopes, and its curvature as products, an operator or a matrix.
+--
+-- Fields: x (the parameters as a vector), n, loss (a number), gradient (a
+-- vector), t, h (the hyper-parameters), state (a table of numbers, strings,
+-- tensors and trees of them that is kept between steps and saved), params,
+-- unravel (vector -> tree), args (f's further arguments, with n).
+
+local core = require "saddle.core"
+local fail = require "saddle.fail"
+local module = require "saddle.module"
+local sd = require "saddle.init"
+local update = require "saddle.optim.update"
+local pack, unpack = table.pack, table.unpack
+
+local context = {}
+context.__index = module.fields("a context", context)
+
+local function ravel(tree) return (sd.tree.ravel(tree)) end
+
+-- ---- what is computed of f -------------------------------------------------
+
+--- The functions of (params, ...) that contexts of f compute with: as they
+--- are, or replayed. Within one step what is asked for again is replayed.
+function context.tools(f, compiled)
+  local function plain(g) return compiled and core.jit(g, f) or g end
+  return {
+    value = plain(f),
+    grad = plain(sd.value_and_grad(f)),
+    product = core.jit(function(p, v, ...)
+      return sd.hvp(f, p, v, ...)
+    end, compiled and f),
+    matrix = core.jit(function(p, ...)
+      local x, unravel = sd.tree.ravel(p)
+      local args = pack(...)
+      return sd.hessian(function(v)
+        return (f(unravel(v), unpack(args, 1, args.n)))
+      end)(x)
+    end, compiled and f),
+  }
+end
+
+--- The loss at the vector x: a number.
+function context:value(x)
+  local y = self.tools.value(self.unravel(x), unpack(self.args, 1, self.args.n))
+  return self.sign * sd.eval(y):item()
+end
+
+local function slope_of(self, loss, grads)
+  local g = ravel(grads)
+  if self.sign < 0 then g = -g end
+  sd.eval(loss, g)
+  return self.sign * loss:item(), g
+end
+
+--- The loss at the vector x, a number, and its gradient.
+function context:slope(x)
+  return slope_of(self, self.tools.grad(self.unravel(x),
+                                        unpack(self.args, 1, self.args.n)))
+end
+
+--- H v at x (self.x): the Hessian times a vector.
+function context:hvp(v, x)
+  local Hv = self.tools.product(x and self.unravel(x) or self.params,
+                                self.unravel(v),
+                                unpack(self.args, 1, self.args.n))
+  return self.sign * ravel(Hv)
+end
+
+--- The Hessian at x (self.x) as an operator (see sd.curvature).
+function context:hessian(x)
+  require "saddle.curvature" -- what operators can do
+  return require "saddle.curvature.operator".new {
+    n = self.n, dtype = self.x.dtype, name = "hessian",
+    product = function(v) return self:hvp(v, x) end }
+end
+
+--- The Hessian at x (self.x) as a symmetric matrix {n, n} in f64.
+function context:matrix(x)
+  local H = self.tools.matrix(x and self.unravel(x) or self.params,
+                              unpack(self.args, 1, self.args.n)):to "f64"
+  return sd.eval((H + H:transpose(1, 2)) * (self.sign / 2))
+end
+
+--- An estimate of the Hessian's diagonal from random signs, drawn from
+--- h.generator: the rule has a hyper-parameter seed.
+---@param o? table samples (1)
+function context:diag(o)
+  o = sd.check_options(o, { "samples:N" }, "context:diag")
+  local sum = 0
+  for _ = 1, o.samples or 1 do
+    local z = sd.randint(0, 1, { self.n }, { generator = self.h.generator })
+    z = (z * 2 - 1):to(self.x.dtype)
+    sum = sum + z * self:hvp(z)
+  end
+  return sd.eval(sum / (o.samples or 1))
+end
+
+--- What the step returns: the parameters at the vector x, the loss before
+--- the step, and f's further results.
+function context:done(x)
+  x = sd.eval(x:to(self.x.dtype))
+  return self.unravel(x), unpack(self.results, 1, self.results.n)
+end
+
+--- The context of a step from params; also the gradients as f's tree.
+function context.new(own, h, f, params, ...)
+  if #core.leaves(params, false) == 0 then
+    fail("%s: the parameters hold no tensors", own.name)
+  end
+  local x, unravel = sd.tree.ravel(params)
+  if x.dtype ~= "f32" and x.dtype ~= "f64" then
+    fail("%s: parameters of %s; f32 or f64 needed", own.name, x.dtype)
+  end
+  local self = { x = sd.eval(x), n = x:numel(), t = own.t + 1, h = h,
+                 params = params, unravel = unravel, state = own.working,
+                 args = pack(...), sign = own.maximize and -1 or 1,
+                 tools = own.tools or context.tools(f) }
+  local out
+  if own.t == 0 then -- which parameters does the loss depend on?
+    out = update.gradient(own, f, { t = 1 }, true)(params, ...)
+  else
+    out = pack(self.tools.grad(params, ...))
+  end
+  self.loss, self.gradient = slope_of(self, out[1], out[2])
+  self.results = pack(out[1], unpack(out, 3, out.n))
+  return setmetatable(self, context), out[2]
+end
+
+return context

@@ -1,0 +1,182 @@
+-- Hyper-parameters: what a rule takes, checked when given; numbers or
+-- schedules; overridden for groups of parameters; their values in a step.
+--
+-- A part is { rule =, hyper =, groups =, per =, generator = }: one rule at work
+-- in an optimizer, which takes one of its own steps in per steps of the
+-- optimizer, and draws from the generator when it has a seed.
+
+local core = require "saddle.core"
+local fail = require "saddle.fail"
+local module = require "saddle.module"
+
+local hyper = {}
+
+function hyper.callable(v)
+  local mt = getmetatable(v)
+  return type(v) == "function" or
+         type(v) == "table" and type(mt) == "table" and mt.__call ~= nil
+end
+local callable = hyper.callable
+
+--- The number, or the schedule's value for step t.
+function hyper.value(v, t)
+  if callable(v) then return v(t) end
+  return v
+end
+
+local function unknown(rule, name, more)
+  local known = { table.unpack(more or {}) }
+  for k in pairs(rule.defaults) do known[#known + 1] = k end
+  for k in pairs(rule.takes or {}) do known[#known + 1] = k end
+  table.sort(known)
+  fail("%s: unknown option '%s'%s", rule.name, tostring(name),
+       module.hint(name, known,
+                   (" (it takes %s)"):format(table.concat(known, ", "))))
+end
+
+--- Fails unless v may be the hyper-parameter name. A rule's takes names
+--- options that are functions or objects, of which nothing is asked here.
+function hyper.check(rule, name, v, more)
+  if rule.takes and rule.takes[name] then return end
+  local default = rule.defaults[name]
+  if default == nil then unknown(rule, name, more) end
+  if callable(v) then return end
+  if type(v) ~= type(default) then
+    fail("%s: %s must be a %s, not %s", rule.name, name, type(default),
+         tostring(v))
+  end
+  if type(v) ~= "number" then return end
+  if v ~= v or v < 0 then
+    fail("%s: %s must not be negative or NaN, not %s", rule.name, name,
+         tostring(v))
+  elseif name:match "^beta" and v >= 1 then
+    fail("%s: %s must be below 1, not %s", rule.name, name, tostring(v))
+  end
+end
+
+-- The rule's own check of what belongs together.
+local function check_all(rule, h)
+  if rule.check then rule.check(h) end
+end
+
+--- Sets a hyper-parameter of the part, if it may have that value.
+function hyper.set(part, name, v)
+  hyper.check(part.rule, name, v)
+  check_all(part.rule, setmetatable({ [name] = v }, { __index = part.hyper }))
+  part.hyper[name] = v
+  if name == "seed" then part.generator = nil end
+end
+
+local function check_groups(rule, h, groups)
+  if type(groups) ~= "table" then
+    fail("%s: groups must be a list, not %s", rule.name, tostring(groups))
+  end
+  for i, g in ipairs(groups) do
+    if type(g) ~= "table" or type(g.match) ~= "string" then
+      fail("%s: group %d has no match = pattern", rule.name, i)
+    end
+    local own = {}
+    for k, v in pairs(g) do
+      if k ~= "match" then
+        hyper.check(rule, k, v)
+        own[k] = v
+      end
+    end
+    check_all(rule, setmetatable(own, { __index = h }))
+  end
+  return groups
+end
+
+--- The part of a rule with these options; those named in general are not the
+--- rule's.
+function hyper.part(rule, options, general)
+  local part = { rule = rule, hyper = {}, groups = {}, per = 1 }
+  for k, v in pairs(rule.defaults) do part.hyper[k] = v end
+  for k, v in pairs(options) do
+    if not general[k] and k ~= "groups" then
+      hyper.check(rule, k, v, { "groups" })
+      part.hyper[k] = v
+    end
+  end
+  check_all(rule, part.hyper)
+  hyper.generator(part)
+  if options.groups ~= nil then
+    if rule.step then
+      fail("%s: takes no groups: it moves all parameters at once", rule.name)
+    end
+    part.groups = check_groups(rule, part.hyper, options.groups)
+  end
+  return part
+end
+
+--- A part of its own with the same values.
+function hyper.copy(part, per)
+  local h = {}
+  for k, v in pairs(part.hyper) do h[k] = v end
+  return { rule = part.rule, hyper = h, groups = part.groups,
+           per = part.per * (per or 1) }
+end
+
+--- The hyper-parameters in step t of the leaf at path (nil: of none);
+--- now[schedule] stands for a schedule's value where it is given.
+function hyper.at(part, path, t, now)
+  local h = { t = t }
+  local takes = part.rule.takes
+  local function take(from)
+    for k, v in pairs(from) do
+      if takes and takes[k] then h[k] = v
+      elseif now and now[v] ~= nil then h[k] = now[v]
+      else h[k] = hyper.value(v, type(t) == "number" and t or nil) end
+    end
+  end
+  take(part.hyper)
+  for _, g in ipairs(part.groups) do
+    if path and path:find(g.match) then take(g) end
+  end
+  h.match = nil
+  h.generator = hyper.generator(part)
+  return h
+end
+
+--- The part's source of random numbers, or nil.
+function hyper.generator(part)
+  local seed = part.hyper.seed
+  if seed == nil then return end
+  part.generator = part.generator or core.generator(math.tointeger(seed) or
+    fail("%s: seed must be a whole number, not %s", part.rule.name,
+         tostring(seed)))
+  return part.generator
+end
+
+--- Where the generators of the parts are, as a list (0 of parts without);
+--- they are set to the places in the list to.
+function hyper.streams(parts, to)
+  local list = {}
+  for k, part in ipairs(parts) do
+    local g = hyper.generator(part)
+    list[k] = g and core.stream(g, to and to[k]) or 0
+  end
+  return list
+end
+
+--- The schedules of all parts and their groups, each once for a part:
+--- a list of { part =, schedule =, name = }.
+function hyper.schedules(parts)
+  local list = {}
+  for _, part in ipairs(parts) do
+    local seen, takes = {}, part.rule.takes or {}
+    local function add(from)
+      for k, v in pairs(from) do
+        if callable(v) and not seen[v] and not takes[k] then
+          seen[v] = true
+          list[#list + 1] = { part = part, schedule = v, name = k }
+        end
+      end
+    end
+    add(part.hyper)
+    for _, g in ipairs(part.groups) do add(g) end
+  end
+  return list
+end
+
+return hyper

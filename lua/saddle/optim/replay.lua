@@ -1,0 +1,121 @@
+-- Steps that are replayed as plans (src/lua/replay.c), which keep the
+-- optimizer's state between calls.
+
+local core = require "saddle.core"
+local fail = require "saddle.fail"
+local hyper = require "saddle.optim.hyper"
+local update = require "saddle.optim.update"
+
+local replay = {}
+
+--- The state lives in own.states, or, between steps that are replayed, in
+--- the replay own.carrier, which gives it back here.
+function replay.settle(own)
+  local carrier = own.carrier
+  if not carrier then return end
+  own.carrier = nil
+  own.states = carrier.take().states
+end
+
+local function identity(t) return t end
+
+-- The schedules, and the clocks of the parts that take fewer steps.
+local function timed(own)
+  local list = hyper.schedules(own.parts)
+  for _, part in ipairs(own.parts) do
+    if part.per > 1 then
+      list[#list + 1] = { part = part, schedule = identity, name = "t",
+                          clock = true }
+    end
+  end
+  return list
+end
+
+-- The schedules' values for step t: numbers for a part's first step, so that
+-- a rule may treat it apart; then tensors, so that one plan serves them all.
+local function values_at(own, list, t)
+  local values = { phases = update.phases(own, t) or nil }
+  for i, e in ipairs(list) do
+    local at = update.clock(e.part, t)
+    local v = e.schedule(at)
+    if type(v) ~= "number" then
+      fail("%s: the schedule of %s gave a %s, not a number", own.name,
+           e.name, type(v))
+    end
+    values[i] = at == 1 and v or core.scalar(v)
+  end
+  return values
+end
+
+local function time_of(list, values, t)
+  local now = {}
+  for i, e in ipairs(list) do
+    now[e.part] = now[e.part] or {}
+    now[e.part][e.clock and "t" or e.schedule] = values[i]
+  end
+  return { t = t, now = now, phases = values and values.phases }
+end
+
+--- What is carried to the step after that of number t.
+function replay.next(t, states)
+  return { t = type(t) == "number" and core.scalar(t + 1) or t + 1,
+           states = states }
+end
+
+--- A function (params, ...) -> what work(carried, time, params, ...) returns
+--- after the next carried { t =, states = }, replayed as a plan that keeps the
+--- optimizer's state and the step's number t between calls; t is a number in
+--- the first step, then a tensor. plain(params, ...) runs inside other traces.
+--- Numbers among the hyper-parameters are constants of the plan, which is made
+--- anew when one of them is set. Where done is given, the call returns what
+--- done(count, params, results ..) does, the step counting when count is
+--- called.
+function replay.new(own, o)
+  local list, timely, run, version
+  local carrier, done = {}, o.done
+  local function build()
+    if own.carrier == carrier then replay.settle(own) end
+    version = own.version
+    list = timed(own)
+    timely = #list > 0 or own.phased
+    -- What tracing draws is drawn again when the plan runs.
+    local function rewound(streams, ...)
+      hyper.streams(own.parts, streams)
+      return ...
+    end
+    local function with_values(carried, values, params, ...)
+      return rewound(hyper.streams(own.parts), o.work(
+        carried, time_of(list, values, carried.t), params, ...))
+    end
+    local function without(_, ...) return o.plain(...) end
+    run, carrier.load, carrier.take =
+      core.jit_carrying(with_values, o.watched, without)
+  end
+  local function take_over(params)
+    replay.settle(own)
+    own.check(params)
+    local t = own.t + 1
+    carrier.load { t = t > 1 and core.scalar(t) or t, states = own.states }
+    own.carrier = carrier
+    -- Nobody else has the state, or opt:state() was not asked for it.
+    if own.shown ~= own.states then core.release(own.states) end
+    own.states = true
+  end
+  local function finish(t, ...)
+    own.t = t
+    return ...
+  end
+  return function(params, ...)
+    if core.is_tracing() then return o.plain(params, ...) end
+    if version ~= own.version then build() end
+    if own.carrier ~= carrier then take_over(params) end
+    local t = own.t + 1
+    local values = timely and values_at(own, list, t) or false
+    if done then
+      return done(function() own.t = t end, params, run(values, params, ...))
+    end
+    return finish(t, run(values, params, ...))
+  end
+end
+
+return replay
