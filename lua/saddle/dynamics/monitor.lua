@@ -254,7 +254,8 @@ end
 --- What the record says, in words, with the numbers behind them: a list of
 --- findings { kind, where, text, ... } that prints as text. Kinds are
 --- "not finite", "vanishing", "exploding", "dead", "saturated", "rate above
---- the edge", "oscillation", "large updates", "small updates", "saddle".
+--- the edge", "oscillation", "large updates", "small updates", "saddle",
+--- "plateau".
 function methods:report() return report(self) end
 
 --- A figure of the record, saved when a path is given.

@@ -103,10 +103,11 @@ function rules.bursts(m, add)
     for i, v in ipairs(e.grad_norms) do
       if v > size then where, size = m.paths[i], v end
     end
+    local place = #m.paths > 1 and ", most of it in " .. where or ""
     add("exploding", where, ("|gradient| %.3g at step %d, %.0f times its " ..
-      "median %.3g, most of it in %s; try clipping (sd.dynamics.clip.norm) " ..
-      "at a few times the median"):format(most, e.step, most / middle, middle,
-                                          where), most / middle)
+      "median %.3g%s; try clipping (sd.dynamics.clip.norm) at a few times " ..
+      "the median"):format(most, e.step, most / middle, middle, place),
+      most / middle)
   end
   local first, last = m.record[1].loss, m.record[#m.record].loss
   if #m.record >= 3 and last > 2 * math.abs(first) + 1e-12 then
@@ -192,11 +193,15 @@ function rules.plateau(m, add, entries)
   local low = H:eigs { k = 1, which = "smallest", tol = 1e-2 }
   local high = H:eigs { k = 1, which = "largest", tol = 1e-2 }
   low, high = low.values:item(), high.values:item()
-  if low < -1e-3 * math.abs(high) and high > 0 then
-    add("saddle", nil, ("the loss stands at %.4g (changed by %.1g in %d " ..
-      "steps) where the curvature is %.2g in one direction, %.3g in " ..
-      "another: a saddle; sd.critical.escape leads on"):format(last, spread,
-      entries[#entries].step - entries[1].step, low, high), low)
+  if not (low < -1e-3 * math.abs(high)) then return end
+  local words = ("the loss stands at %.4g (changed by %.1g in %d steps), " ..
+    "with curvatures from %.2g to %.2g: "):format(last, spread,
+      entries[#entries].step - entries[1].step, low, high)
+  if high > -1e-3 * low then
+    add("saddle", nil, words .. "a saddle; sd.critical.escape leads on", low)
+  else
+    add("plateau", nil, words .. "no minimum, but too flat to leave; start " ..
+        "elsewhere or take larger steps", low)
   end
 end
 

@@ -269,8 +269,9 @@ return function(make, o)
               rates = #rates, name = opt.name, note = "" }
   local problems = standard()
   for i, p in ipairs(problems) do
-    r.problems[i] = p.name:sub(1, 12)
+    r.problems[i] = p.name
     if p.condition then r.problems[i] = "cond. " .. p.condition end
+    if p.name:find "^matrix" then r.problems[i] = "factors" end
   end
   local settings = trial.settings { lr = rates }
   if find_faults(make, r.faults) then
@@ -287,7 +288,9 @@ return function(make, o)
     r.scale, r.note = scale_note(make)
     local others = o.others or { sgd = sd.optim.sgd, adam = sd.optim.adam }
     local names = {}
-    for name in pairs(others) do names[#names + 1] = name end
+    for name in pairs(others) do
+      if name ~= r.name then names[#names + 1] = name end
+    end
     table.sort(names)
     for _, name in ipairs(names) do
       local row = row_of(others[name], problems, settings, budget)

@@ -249,7 +249,8 @@ end
 --- Compares optimizers on problems. Each rule's options are tuned on each
 --- problem over the grid `tune` from the problem's start, then run from seeds
 --- 1, 2 ... (starts around it, and other batches), all with the same budget,
---- in processes side by side. What comes back prints as a table: { rules,
+--- in processes side by side. Losses above the optimum count as at least 1e-12
+--- of the first: below is rounding. What comes back prints as a table: { rules,
 --- problems, budget, seeds, target, cells[problem][rule] = { setting, final,
 --- reached (lists over seeds), median, low, high, steps, failures, p },
 --- best[problem], profiles }, with :plot(path).

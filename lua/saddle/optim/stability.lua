@@ -325,7 +325,7 @@ end
 -- `condition`-th part least, and that rate; rates fall, then rise.
 local function best_of(probe, from, to, condition)
   local best, rate
-  for _ = 1, 5 do
+  for _ = 1, 4 do
     local xs, n = spaced(from, to, 24), 24
     for i = 1, n do xs[n + i] = xs[i] / condition end
     local list = rates(probe, xs)
@@ -440,7 +440,7 @@ end
 --- print(s, s.threshold) -- 3.8 = 2 + 2 * 0.9
 --- ```
 ---@param opt table an optimizer that has taken no steps, of any rule
----@param o? table range ({1e-2, 1e3} of eta lambda), points (61), condition
+---@param o? table range ({1e-2, 1e3} of eta lambda), points (41), condition
 ---(1), vary ({ name =, values = } of another option)
 return function(opt, o)
   o = sd.check_options(o, { "range:L", "points:N", "condition:F", "vary:L" },
@@ -460,7 +460,7 @@ return function(opt, o)
   if condition < 1 then
     fail("stability: condition must be at least 1, not %s", condition)
   end
-  local settings = { range = range, points = math.max(o.points or 61, 8),
+  local settings = { range = range, points = math.max(o.points or 41, 8),
                      condition = condition }
   local name = opt.name
   local vary, kept = check_vary(opt, o.vary)

@@ -17,6 +17,9 @@ local function start_of(problem, seed)
   end, problem.start))
 end
 
+-- A gap this small beside the first is rounding, and counts as this.
+local FLOOR = 1e-12
+
 local function finite(v) return v == v and math.abs(v) ~= math.huge end
 
 -- A step function of opt, compiled where the rule allows.
@@ -56,6 +59,7 @@ function trial.run(opt, problem, seed, budget, target)
   end)
   if not ok then r.message = tostring(message) end
   if not ok or not finite(r.final) then r.final = math.huge end
+  r.final = math.max(r.final, FLOOR * math.abs(r.start))
   r.failed = not (r.final < r.start)
   return r
 end
