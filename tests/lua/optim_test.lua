@@ -76,6 +76,14 @@ for _ = 1, 3 do q = replay(q) end
 tap.near(q[1]:item(), 0.8 * 0.8 * 0.9, 1e-15,
          "a schedule sets the compiled step")
 
+do -- momentum as an average is the heavy ball at another rate
+  local p1 = by_step(optim.momentum { lr = 0.02, beta = 0.8 }, mlp.f, mlp.start)
+  local p2 = by_step(optim.sgd { lr = 0.02 * (1 - 0.8), momentum = 0.8 }, mlp.f,
+                     mlp.start)
+  tap.ok(worst(p1, shared.flat(p2):totable()) < 1e-12,
+         "momentum at lr is sgd at lr (1 - beta)")
+end
+
 local set = optim.sgd { lr = 0.1 }
 local again = set:compile(bowl)
 q = again(one)

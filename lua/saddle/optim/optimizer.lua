@@ -266,10 +266,11 @@ function optimizer:apply(params, grads)
   return move(own, params, grads)
 end
 
--- A rule's own step, whose state changes only when it succeeds.
-local function by_rule(self, own, f, params, ...)
+-- A rule's own step, whose state changes only when it succeeds. Contexts
+-- compute with tools, or as f is.
+local function by_rule(self, own, tools, f, params, ...)
   local step = own.parts[1].rule.step
-  own.working = {}
+  own.working, own.tools, own.refused = {}, tools, nil
   for k, v in pairs(own.states or {}) do own.working[k] = v end
   local function finish(good, ...)
     local refused = own.refused
@@ -315,7 +316,7 @@ end
 --- and state stay what they were.
 function optimizer:step(f, params, ...)
   local own = private[self]
-  if own.closure then return by_rule(self, own, f, params, ...) end
+  if own.closure then return by_rule(self, own, nil, f, params, ...) end
   local first, out = own.t == 0
   local streams = own.evaluates and hyper.streams(own.parts)
   if first or own.evaluates then
@@ -332,13 +333,8 @@ end
 -- A rule that looks at values runs as it is, on replayed losses and slopes.
 local function compiled_closure(self, own, f)
   local tools = context.tools(f, true)
-  local function finish(...)
-    own.tools = nil
-    return ...
-  end
   return function(params, ...)
-    own.tools = tools
-    return finish(self:step(f, params, ...))
+    return by_rule(self, own, tools, f, params, ...)
   end
 end
 
