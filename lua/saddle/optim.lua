@@ -67,7 +67,8 @@ function optim.rule(rule)
   end
   rule.name, rule.defaults = rule.name or "rule", rule.defaults or {}
   return function(options)
-    if options ~= nil and type(options) ~= "table" and rule.argument then
+    if rule.argument and (options ~= nil and type(options) ~= "table" or
+                          hyper.callable(options)) then
       options = { [rule.argument] = options }
     end
     if options ~= nil and type(options) ~= "table" then

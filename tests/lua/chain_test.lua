@@ -5,7 +5,6 @@ local here = debug.getinfo(1, "S").source:match "^@(.*)[/\\]" or "."
 package.path = here .. "/?.lua;" .. package.path
 local common = require "common"
 local sd, tap = common.sd, common.tap
-local problems = require "optim_problems".problems
 local optim, f64 = sd.optim, { dtype = "f64" }
 local distance = common.distance
 
@@ -21,6 +20,7 @@ local function after(opt, n, f, w)
   return w
 end
 local sgd = optim.sgd { lr = 0.1 }
+local stepped = optim.sgd { lr = 0.1, allow_unused = true }
 
 local g = slope(from)
 local size = g:norm():item()
@@ -157,8 +157,9 @@ end
 for name, o in pairs { trust_region = {}, cubic_newton = {}, newton_cg = {},
                        newton = {}, nonlinear_cg = {},
                        lbfgs = { max_iter = 5, tolerance_change = 1e-20 } } do
-  local p = problems.rosenbrock
-  local w = after(optim[name](o), 100, p.f, p.start)
+  local w = after(optim[name](o), 100, function(p)
+    return (1 - p[1]) ^ 2 + 100 * (p[2] - p[1] ^ 2) ^ 2
+  end, vector(-1.2, 1))
   tap.near(w, { 1, 1 }, 1e-6, name .. " finds Rosenbrock's minimum")
 end
 for _, beta in ipairs { "FR", "PR+", "HS", "DY" } do
@@ -182,9 +183,9 @@ do -- the cubic model's least value against a search
   tap.ok(r < 1e-9, "cubic_newton: the model's slope is zero")
   local least = model(w):item()
   local lower = false
-  for i = 0, 60 do
-    for k = 0, 60 do
-      local v = model(vector(i / 10 - 3, k / 10 - 3)):item()
+  for i = 0, 20 do
+    for k = 0, 20 do
+      local v = model(vector(i * 0.3 - 3, k * 0.3 - 3)):item()
       lower = lower or v < least - 1e-12
     end
   end
@@ -254,6 +255,72 @@ local steep = function(x) return 1000 * (x * x):sum() end
 tap.ok(sd.norm(after(optim.armijo { c1 = 0.3 }, 40, steep)):item() < 1e-6,
        "armijo finds a step that goes down")
 
+do -- beyond 0 the loss is NaN: searches turn back
+  local function barrier(x) return (x - x:log()):sum() end
+  for name, o in pairs { lbfgs = { lr = 100 }, nonlinear_cg = { lr = 100 },
+                         armijo = { c1 = 0.3 }, trust_region = {},
+                         newton_cg = {}, cubic_newton = {} } do
+    local x = after(optim[name](o), 30, barrier, vector(0.02, 3))
+    tap.near(x, { 1, 1 }, 1e-4, name .. " turns back from NaN")
+  end
+end
+
+do -- an error inside a step leaves nothing behind
+  local opt = optim.lbfgs { max_iter = 2 }
+  local step = opt:compile(function(x) return (x * x):sum() * 2 end)
+  pcall(step, "no parameters")
+  local x = opt:step(bowl, from)
+  tap.ok(distance(x, optim.lbfgs { max_iter = 2 }:step(bowl, from)) == 0,
+         "a compiled step that failed does not touch the next")
+end
+
+-- ---- rules with a step of one's own ----------------------------------------
+
+do
+  local seen = {}
+  local mine = optim.rule {
+    name = "mine", defaults = { damping = 0.1, seed = 4 },
+    step = function(self, f, params, ...)
+      local c = self:context(f, params, ...)
+      c.state.count = (c.state.count or 0) + 1
+      c.state.last = c.gradient
+      seen = { c = c, H = c:matrix(), Hv = c:hvp(c.gradient),
+               diag = c:diag { samples = 3 }, value = c:value(c.x),
+               e = c:hessian():eigs { k = 1 }.values:item() }
+      local d = c:hessian():solve(c.gradient, { damping = c.h.damping })
+      return c:done(c.x - d.x)
+    end }
+  local function loss(p, k) return k * bowl(p.w) + (p.b ^ 4):sum(), p.w * 2 end
+  local p = { w = from, b = vector(1) }
+  for _, how in ipairs { "step", "compile" } do
+    local opt = mine { damping = function(t) return 0.1 * t end }
+    local run = how == "compile" and opt:compile(loss) or
+                function(...) return opt:step(loss, ...) end
+    local q, before, extra = run(p, 2)
+    local H = vector(12, 2, 20) -- b comes first: 12 b^2; then w
+    tap.ok(distance(seen.H, sd.diag(H)) < 1e-14, how .. ": the matrix")
+    tap.ok(distance(seen.Hv, H * seen.c.gradient) < 1e-13, how .. ": products")
+    tap.ok(distance(seen.diag, H) < 1e-14, how .. ": the diagonal")
+    tap.near(seen.e, 20, 1e-8, how .. ": the operator")
+    tap.near(seen.value, before:item(), 1e-14, how .. ": the loss")
+    tap.is(extra, { 4, 2 }, how .. ": further results")
+    tap.near(q.w, from - vector(4, 20) / (vector(2, 20) + 0.1), 1e-8,
+             how .. ": and the step, as a tree")
+    q = run(q, 2)
+    tap.ok(seen.c.h.damping == 0.2 and opt:state().states.count == 2,
+           how .. ": schedules and a state of its own")
+    local ok = pcall(run, q, 0 / 0)
+    tap.ok(not ok and opt:state().states.count == 2 and opt.t == 2,
+           how .. ": a refused step leaves the state")
+  end
+end
+
+local halved = after(optim.chain {
+  optim.clip_value(setmetatable({}, { __call = function() return 3 end })),
+  sgd }, 1)
+tap.ok(distance(halved, from - 0.1 * vector(2, 3)) < 1e-15,
+       "a schedule that is an object")
+
 -- ---- maximize, frozen and unused parameters --------------------------------
 
 for _, name in ipairs { "sgd", "lbfgs", "newton_cg", "trust_region" } do
@@ -265,11 +332,12 @@ for _, name in ipairs { "sgd", "lbfgs", "newton_cg", "trust_region" } do
   tap.near(best, { 0, 0 }, 1e-6, name .. " maximizes")
 end
 local two = { a = from, b = from }
-tap.throws(function() sgd:step(function(p) return bowl(p.a) end, two) end,
+tap.throws(function()
+  optim.sgd {}:step(function(p) return bowl(p.a) end, two)
+end,
            "sgd: the loss does not depend on parameter 'b'",
            "a parameter without influence")
-local some = optim.sgd { lr = 0.1, allow_unused = true }
-tap.is(some:step(function(p) return bowl(p.a) end, two).b, { 2, 1 },
+tap.is(stepped:step(function(p) return bowl(p.a) end, two).b, { 2, 1 },
        "allow_unused lets it be")
 tap.throws(function()
   optim.adam {}:compile(function(p) return bowl(p.a) end)(two)
@@ -279,21 +347,30 @@ end, "adam: the loss does not depend on parameter 'b'", "compiled too")
 
 do
   local function inf(x, k) return bowl(x) * k end
-  local opt = optim.adam { lr = 0.1, on_nonfinite = "skip" }
-  local step, p = opt:compile(inf), from
-  local one, bad = sd.tensor(1.0, f64), sd.tensor(math.huge, f64)
-  p = step(p, one)
-  local q = step(p, bad)
-  tap.ok(distance(p, q) == 0 and opt.t == 1, "a compiled step is left out")
-  local plain = optim.adam { lr = 0.1 }
-  local r = plain:step(inf, plain:step(inf, from, one), one)
-  tap.ok(distance(step(q, one), r) == 0, "and the next one is as without it")
-  local strict = optim.adam { lr = 0.1, on_nonfinite = "error" }
-  local run = strict:compile(inf)
-  p = run(from, one)
-  tap.throws(function() run(p, bad) end, "adam: step 2: .*not finite",
-             "or an error")
-  tap.ok(distance(run(p, one), r) == 0, "that leaves the state as it was")
+  local one, large = sd.tensor(1.0, f64), sd.tensor(math.huge, f64)
+  for name, make in pairs {
+    adam = function(how) return optim.adam { lr = 0.1, on_nonfinite = how } end,
+    sam = function(how)
+      return optim.sam { base = optim.adam { lr = 0.1 }, on_nonfinite = how }
+    end,
+  } do
+    local opt = make "skip"
+    local step, p = opt:compile(inf), from
+    p = step(p, one)
+    local q = step(p, large)
+    tap.ok(distance(p, q) == 0 and opt.t == 1,
+           name .. ": a compiled step is left out")
+    local plain = make()
+    local r = plain:step(inf, plain:step(inf, from, one), one)
+    tap.ok(distance(step(q, one), r) < 1e-15,
+           name .. ": and the next one is as without it")
+    local run = make "error":compile(inf)
+    p = run(from, one)
+    tap.throws(function() run(p, large) end, "step 2: .*not finite",
+               name .. ": or an error")
+    tap.ok(distance(run(p, one), r) < 1e-15,
+           name .. ": that leaves the state as it was")
+  end
   tap.throws(function()
     optim.sgd { on_nonfinite = "error" }:apply({ w = from },
                                                { w = from * (0 / 0) })
@@ -315,6 +392,11 @@ bad(function() optim.chain { optim.clip_norm(1), 5 } end,
     "chain: entry 2 is a number", "no optimizer")
 bad(function() optim.chain { optim.clip_norm(1), optim.lbfgs {} } end,
     "chain: lbfgs takes steps of its own", "a rule with its own step")
+bad(function()
+  local used = optim.sgd {}
+  after(used, 2)
+  optim.ema { base = used }
+end, "chain: sgd has a state already %(2 steps%)", "a base with a state")
 bad(function() optim.chain { sgd, lr = 1 } end, "chain: unknown option 'lr'",
     "an option of a chain")
 bad(function() optim.sam {} end, "sam: needs base", "sam without base")

@@ -32,7 +32,8 @@ local function rosenbrock10(x)
 end
 local more = {
   rosenbrock10 = { f = rosenbrock10, start = sd.zeros(10, f64) },
-  origin = { f = problems.rosenbrock.f, start = sd.zeros(2, f64) },
+  origin = problems.rosenbrock and { f = problems.rosenbrock.f,
+                                     start = sd.zeros(2, f64) },
 }
 for name, table_of in pairs(require "golden_lbfgs") do
   for problem, want in pairs(table_of) do

@@ -8,10 +8,7 @@
 -- lr weight_decay instead.
 
 local sd = require "saddle.init"
-
-local function init(p)
-  return { m = sd.zeros_like(p), v = sd.zeros_like(p) }
-end
+local terms = require "saddle.optim.terms"
 
 local function update(p, g, s, h)
   s.m = h.beta1 * s.m + (1 - h.beta1) * g
@@ -27,22 +24,32 @@ local function update(p, g, s, h)
 end
 
 return function(optim)
+  --- Adam, with PyTorch's options: weight_decay is added to the gradient,
+  --- amsgrad divides by the largest v so far.
+  ---
+  --- ```lua
+  --- local opt = sd.optim.adam{ lr = 1e-3, beta2 = 0.99, amsgrad = true }
+  --- ```
+  ---@param o? table lr (1e-3), beta1 (0.9), beta2 (0.999), eps (1e-8),
+  ---  weight_decay (0), amsgrad (false)
   optim.adam = optim.rule {
     name = "adam", tidy = true,
     defaults = { lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8,
                  weight_decay = 0, amsgrad = false },
-    init = init,
+    init = terms.moments,
     update = function(p, g, s, h)
-      if h.weight_decay ~= 0 then g = g + h.weight_decay * p end
-      return update(p, g, s, h)
+      return update(p, terms.decayed(p, g, h), s, h)
     end,
   }
 
+  --- Adam whose weight_decay shrinks the weights by lr weight_decay a step.
+  ---@param o? table lr (1e-3), beta1 (0.9), beta2 (0.999), eps (1e-8),
+  ---  weight_decay (0.01), amsgrad (false)
   optim.adamw = optim.rule {
     name = "adamw", tidy = true,
     defaults = { lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8,
                  weight_decay = 0.01, amsgrad = false },
-    init = init,
+    init = terms.moments,
     update = function(p, g, s, h)
       return update(p * (1 - h.lr * h.weight_decay), g, s, h)
     end,

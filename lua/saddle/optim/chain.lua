@@ -33,6 +33,9 @@ local function gather(list)
       fail("chain: entry %d is a %s, not an optimizer", i, type(opt))
     elseif own.closure then
       fail("chain: %s takes steps of its own and cannot be a part", own.name)
+    elseif own.t > 0 then
+      fail("chain: %s has a state already (%d steps); give a new one",
+           own.name, own.t)
     end
     for _, part in ipairs(own.parts) do
       parts[#parts + 1] = hyper.copy(part, per)

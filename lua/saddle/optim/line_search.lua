@@ -10,7 +10,10 @@ local search = {}
 local function dot(a, b) return sd.dot(a, b):item() end
 search.dot = dot
 
---- The point at t.
+-- Whether a lies no higher than b, which may be no number.
+local function lower(a, b) return a.f <= b.f or b.f ~= b.f end
+
+-- The point at t.
 local function at(c, d, t)
   local f, g = c:slope(c.x + t * d)
   return { t = t, f = f, g = g, slope = dot(g, d) }
@@ -73,7 +76,7 @@ function search.strong_wolfe(c, d, start, t, o)
   if not b then return a, tried end
   local largest = d:abs():max():item()
   local best, other = a, b
-  if not (a.f <= b.f) then best, other = b, a end
+  if not lower(a, b) then best, other = b, a end
   local stuck = false
   while tried <= o.most do
     local low, high = math.min(best.t, other.t), math.max(best.t, other.t)
@@ -94,7 +97,7 @@ function search.strong_wolfe(c, d, start, t, o)
     tried = tried + 1
     if not (p.f <= start.f + o.c1 * u * start.slope) or p.f >= best.f then
       other = p
-      if not (best.f <= other.f) then best, other = other, best end
+      if not lower(best, other) then best, other = other, best end
     else
       if math.abs(p.slope) <= -o.c2 * start.slope then return p, tried end
       if p.slope * (other.t - best.t) >= 0 then other = best end

@@ -289,10 +289,11 @@ function optimizer:apply(params, grads)
   return move(own, params, grads)
 end
 
--- A rule's own step, whose state changes only when it succeeds.
-local function by_rule(self, own, f, params, ...)
+-- A rule's own step, whose state changes only when it succeeds. Contexts
+-- compute with tools, or as f is.
+local function by_rule(self, own, tools, f, params, ...)
   local step = own.parts[1].rule.step
-  own.working = {}
+  own.working, own.tools, own.refused = {}, tools, nil
   for k, v in pairs(own.states or {}) do own.working[k] = v end
   local function finish(good, ...)
     local refused = own.refused
@@ -312,21 +313,8 @@ local function by_rule(self, own, f, params, ...)
   return finish(pcall(step, self, f, params, ...))
 end
 
---- One step down f(params, ...): new parameters, the loss before the step,
---- then f's further results. A loss or gradient that is not finite is refused
---- as on_nonfinite says: "error" (the default), "skip" or "warn"; parameters
---- and state stay what they were.
-function optimizer:step(f, params, ...)
-  local own = private[self]
-  if own.closure then return by_rule(self, own, f, params, ...) end
-  local first, out = own.t == 0
-  local streams = own.evaluates and hyper.streams(own.parts)
-  if first or own.evaluates then
-    out = update.gradient(own, f, update.time(own, own.t + 1), first)(
-      params, ...)
-  else
-    out = pack(sd.value_and_grad(f)(params, ...))
-  end
+-- The step from out, what update.gradient's function gave, if it is finite.
+local function move_if_finite(own, params, out, streams)
   local grads = core.leaves(out[2], false)
   local wanted = table.move(grads, 1, #grads, 2, { out[1] })
   if out.extra then
@@ -345,18 +333,43 @@ function optimizer:step(f, params, ...)
   return new, out[1], unpack(out, 3, out.n)
 end
 
+--- One step down f(params, ...): new parameters, the loss before the step,
+--- then f's further results. A loss or gradient that is not finite is refused
+--- as on_nonfinite says: "error" (the default), "skip" or "warn"; parameters
+--- and state stay what they were.
+function optimizer:step(f, params, ...)
+  local own = private[self]
+  if own.closure then return by_rule(self, own, nil, f, params, ...) end
+  local first, out = own.t == 0
+  local streams = own.evaluates and hyper.streams(own.parts)
+  if first or own.evaluates then
+    out = update.gradient(own, f, update.time(own, own.t + 1), first)(
+      params, ...)
+  else
+    out = pack(sd.value_and_grad(f)(params, ...))
+  end
+  return move_if_finite(own, params, out, streams)
+end
+
 -- ---- compiled steps --------------------------------------------------------
 
 -- A rule that looks at values runs as it is, on replayed losses and slopes.
 local function compiled_closure(self, own, f)
   local tools = context.tools(f, true)
-  local function finish(...)
-    own.tools = nil
-    return ...
-  end
   return function(params, ...)
-    own.tools = tools
-    return finish(self:step(f, params, ...))
+    return by_rule(self, own, tools, f, params, ...)
+  end
+end
+
+-- Gradient and update replayed one after the other, with a look between them.
+local function compiled_in_two(self, own, f)
+  local grad = core.jit(function(params, ...)
+    local out = update.gradient(own, f, update.time(own, 1), true)(params, ...)
+    return unpack(out, 1, out.n)
+  end, f)
+  return function(params, ...)
+    if core.is_tracing() then return self:step(f, params, ...) end
+    return move_if_finite(own, params, pack(grad(params, ...)))
   end
 end
 
@@ -382,12 +395,14 @@ end
 --- gradient and update, as one plan. The rule must not look at values; from
 --- the second step on h.t and scheduled hyper-parameters are tensors inside.
 --- Loss and gradients are looked at for NaN and infinities when on_nonfinite
---- was given: what they would spoil is then chosen from old and new, in the
---- same plan. Of a rule with a step of its own the loss is replayed.
+--- was given: the step is then two plans, or, where the gradient depends on
+--- hyper-parameters, one that chooses between old and new. Of a rule with a
+--- step of its own loss and slopes are replayed.
 function optimizer:compile(f)
   local own = private[self]
   if own.closure then return compiled_closure(self, own, f) end
   local guard = own.on_nonfinite ~= nil
+  if guard and not own.evaluates then return compiled_in_two(self, own, f) end
   local function work(carried, time, params, ...)
     local out = update.gradient(own, f, time, true)(params, ...)
     local list, paths = core.leaves(params)
@@ -413,10 +428,9 @@ function optimizer:compile(f)
       count()
       return new, loss, ...
     end
-    local args = pack(...)
     refuse(own, ("%s: step %d: the loss (%s) or a gradient is not finite")
       :format(own.name, own.t + 1, loss:item()))
-    return params, loss, unpack(args, 1, args.n)
+    return params, loss, ...
   end
   return replay.new(own, {
     watched = f, work = work, done = guard and done or nil,

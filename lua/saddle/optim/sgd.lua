@@ -6,8 +6,17 @@
 
 local fail = require "saddle.fail"
 local sd = require "saddle.init"
+local terms = require "saddle.optim.terms"
 
 return function(optim)
+  --- Gradient descent with PyTorch's momentum, dampening and weight decay (see
+  --- the formulas above).
+  ---
+  --- ```lua
+  --- local opt = sd.optim.sgd{ lr = 0.1, momentum = 0.9, nesterov = true }
+  --- ```
+  ---@param o? table lr (1e-3), momentum (0), dampening (0), weight_decay (0),
+  ---  nesterov (false)
   optim.sgd = optim.rule {
     name = "sgd", tidy = true,
     defaults = { lr = 1e-3, momentum = 0, dampening = 0, weight_decay = 0,
@@ -20,7 +29,7 @@ return function(optim)
     end,
     init = function(p) return { v = sd.zeros_like(p) } end,
     update = function(p, g, s, h)
-      if h.weight_decay ~= 0 then g = g + h.weight_decay * p end
+      g = terms.decayed(p, g, h)
       if h.momentum == 0 then return p - h.lr * g end
       local keep = 1 - h.dampening
       if h.dampening ~= 0 then
