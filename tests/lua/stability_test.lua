@@ -146,10 +146,10 @@ local function rosen(x)
 end
 local function path(name, o)
   local opt, x = forms[name](o), sd.tensor({ -1.2, 1 }, f64)
-  for _ = 1, 60 do x = opt:step(rosen, x) end
+  for _ = 1, 20 do x = opt:step(rosen, x) end
   return x
 end
-local falling = sd.schedule.cosine { from = 4e-3, to = 1e-3, steps = 60 }
+local falling = sd.schedule.cosine { from = 4e-3, to = 1e-3, steps = 20 }
 for _, pair in ipairs {
   { "average", "heavy_ball" }, { "heavy_ball", "average" },
   { "heavy_ball", "velocity" }, { "velocity", "average" },
@@ -173,7 +173,7 @@ do
   local opt = optim.sgd { lr = lr, momentum = b, nesterov = true }
   local w = sd.tensor({ -1.2, 1 }, f64)
   local x, v = w, sd.zeros(2, f64)
-  for _ = 1, 30 do
+  for _ = 1, 10 do
     x = opt:step(rosen, x)
     v = o.momentum * v - o.lr * sd.grad(rosen)(w + o.momentum * v)
     w = w + v

@@ -313,7 +313,7 @@ local function threshold_of(probe, xs, list)
   if not low then return math.huge end
   if low == 0 then return 0 end
   for _ = 1, 3 do
-    local finer = spaced(low, high, 24)
+    local finer = spaced(low, high, 16)
     local a, b = crossing(finer, (rates(probe, finer)))
     if not a or a == 0 then break end
     low, high = a, b
@@ -325,8 +325,8 @@ end
 -- `condition`-th part least, and that rate; rates fall, then rise.
 local function best_of(probe, from, to, condition)
   local best, rate
-  for _ = 1, 4 do
-    local xs, n = spaced(from, to, 24), 24
+  for _ = 1, 5 do
+    local xs, n = spaced(from, to, 16), 16
     for i = 1, n do xs[n + i] = xs[i] / condition end
     local list = rates(probe, xs)
     local at
