@@ -431,6 +431,36 @@ bad(function() optim.levenberg_marquardt {} end, ".*needs residuals",
     "levenberg_marquardt without residuals")
 bad(function() optim.noise { seed = 1.5 } end, "noise: seed must be a whole",
     "a seed that is no whole number")
+bad(function() optim.adam {}:step(nil, from) end,
+    "adam: needs a loss function, not a nil", "no loss")
+bad(function() optim.lbfgs {}:compile(3) end,
+    "lbfgs: needs a loss function, not a number", "no loss to compile")
+bad(function() optim.lbfgs {}:step(bowl, sd.zeros(0, f64)) end,
+    "lbfgs: the parameters hold no elements", "no elements")
+bad(function() optim.adam { lr = function() end }:step(bowl, from) end,
+    "adam: the schedule of lr gave a nil", "a schedule without a value")
+bad(function()
+  optim.adam {}:load({ rule = "adam", t = 1, states = 7 })
+end, "adam: not a state", "a state that is none")
+bad(function()
+  optim.adam {}:load({ rule = "adam", t = 1, states = { 5 } })
+    :step(bowl, from)
+end, "adam: the loaded state has no '[mv]'", "a state without its tensors")
+bad(function()
+  optim.rule { name = "odd", step = function(self, f, p)
+    return self:context(f, p):done(5)
+  end } {}:step(bowl, from)
+end, "context:done: needs a vector of 2, not a number", "no vector")
+do
+  local mixed = { a = sd.ones(2), b = sd.ones(2, f64) }
+  for _, name in ipairs { "lbfgs", "newton", "newton_cg" } do
+    local p = optim[name] {}:step(function(q)
+      return (q.a * q.a):sum() + bowl(q.b)
+    end, mixed)
+    tap.ok(p.a.dtype == "f32" and p.b.dtype == "f64",
+           name .. " keeps each parameter's dtype")
+  end
+end
 bad(function() sgd:context(bowl, from) end, "sgd: a context is for",
     "a context outside a step")
 bad(function() optim.rule {} end, "rule: needs an update", "an empty rule")

@@ -121,6 +121,11 @@ local function same(a, b)
   return flat(a):eq(flat(b)):all():item()
 end
 
+-- Steps before the state is saved, and after; fewer where the collector runs
+-- at each.
+local before, later = 7, 5
+if os.getenv "SADDLE_GC" then before, later = 3, 1 end
+
 local path = os.tmpname()
 os.remove(path)
 path = path .. ".npz"
@@ -128,7 +133,7 @@ for name, make in pairs(rules) do
   local a, b = make(), make()
   local p, q, l = start, start, nil
   local step = b:compile(loss)
-  for _ = 1, 7 do
+  for _ = 1, before do
     p, l = a:step(loss, p, X)
     q = step(q, X)
   end
@@ -139,16 +144,16 @@ for name, make in pairs(rules) do
   sd.save(path, a:state())
   local c = make():load(sd.load(path))
   local from_file = p
-  for _ = 1, 5 do
+  for _ = 1, later do
     p, from_file = a:step(loss, p, X), c:step(loss, from_file, X)
   end
   tap.ok(same(p, from_file), name .. ": goes on exactly from a file")
-  tap.ok(a.t == 12 and c.t == 12, name .. ": and counts its steps")
+  tap.ok(a.t == before + later and c.t == a.t, name .. ": and counts its steps")
 
   -- A loss that is NaN: nothing changes.
   local function broken(w, x) return loss(w, x) * (0 / 0) end
   tap.throws(function() a:step(broken, p, X) end,
-             "step 13: the gradient of '1.bias' is not finite",
+             ("step %d: the gradient of '1.bias' is not finite"):format(a.t + 1),
              name .. ": NaN is refused")
   local s = make { on_nonfinite = "skip" }:load(a:state())
   tap.ok(same(s:step(broken, p, X), p), name .. ": or left out")

@@ -18,6 +18,22 @@ context.__index = module.fields("a context", context)
 
 local function ravel(tree) return (sd.tree.ravel(tree)) end
 
+-- The tree as a vector, and the function back, which keeps the leaves' dtypes.
+local function ravel_as(tree)
+  local x, unravel = sd.tree.ravel(tree)
+  local dtypes, mixed = core.leaves(tree, false), false
+  for i, leaf in ipairs(dtypes) do
+    dtypes[i] = leaf.dtype
+    mixed = mixed or leaf.dtype ~= x.dtype
+  end
+  if not mixed then return x, unravel end
+  return x, function(v)
+    local list = core.leaves(unravel(v), false)
+    for i, leaf in ipairs(list) do list[i] = leaf:to(dtypes[i]) end
+    return core.rebuild(tree, list)
+  end
+end
+
 -- ---- what is computed of f -------------------------------------------------
 
 --- The functions of (params, ...) that contexts of f compute with: as they
@@ -31,7 +47,7 @@ function context.tools(f, compiled)
       return sd.hvp(f, p, v, ...)
     end, compiled and f),
     matrix = core.jit(function(p, ...)
-      local x, unravel = sd.tree.ravel(p)
+      local x, unravel = ravel_as(p)
       local args = pack(...)
       return sd.hessian(function(v)
         return (f(unravel(v), unpack(args, 1, args.n)))
@@ -40,8 +56,19 @@ function context.tools(f, compiled)
   }
 end
 
+-- x, which must be a vector like the parameters.
+local function vector(self, x, what)
+  if not sd.is_tensor(x) or x.ndim ~= 1 or x:numel() ~= self.n then
+    fail("context:%s: needs a vector of %d, not %s", what, self.n,
+         sd.is_tensor(x) and ("shape {%s}"):format(table.concat(x.shape, ", "))
+         or "a " .. type(x))
+  end
+  return x
+end
+
 --- The loss at the vector x: a number.
 function context:value(x)
+  vector(self, x, "value")
   local y = self.tools.value(self.unravel(x), unpack(self.args, 1, self.args.n))
   return self.sign * sd.eval(y):item()
 end
@@ -55,12 +82,14 @@ end
 
 --- The loss at the vector x, a number, and its gradient.
 function context:slope(x)
+  vector(self, x, "slope")
   return slope_of(self, self.tools.grad(self.unravel(x),
                                         unpack(self.args, 1, self.args.n)))
 end
 
 --- H v at x (self.x): the Hessian times a vector.
 function context:hvp(v, x)
+  vector(self, v, "hvp")
   local Hv = self.tools.product(x and self.unravel(x) or self.params,
                                 self.unravel(v),
                                 unpack(self.args, 1, self.args.n))
@@ -99,8 +128,8 @@ end
 --- What the step returns: the parameters at the vector x, the loss before
 --- the step, and f's further results.
 function context:done(x)
-  x = sd.eval(x:to(self.x.dtype))
-  return self.unravel(x), unpack(self.results, 1, self.results.n)
+  x = sd.eval(vector(self, x, "done"):to(self.x.dtype))
+  return sd.eval(self.unravel(x)), unpack(self.results, 1, self.results.n)
 end
 
 --- The context of a step from params; also the gradients as f's tree.
@@ -108,9 +137,11 @@ function context.new(own, h, f, params, ...)
   if #core.leaves(params, false) == 0 then
     fail("%s: the parameters hold no tensors", own.name)
   end
-  local x, unravel = sd.tree.ravel(params)
+  local x, unravel = ravel_as(params)
   if x.dtype ~= "f32" and x.dtype ~= "f64" then
     fail("%s: parameters of %s; f32 or f64 needed", own.name, x.dtype)
+  elseif x:numel() == 0 then
+    fail("%s: the parameters hold no elements", own.name)
   end
   local self = { x = sd.eval(x), n = x:numel(), t = own.t + 1, h = h,
                  params = params, unravel = unravel, state = own.working,

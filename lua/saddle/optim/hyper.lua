@@ -24,6 +24,16 @@ function hyper.value(v, t)
   return v
 end
 
+--- The schedule v's value for step t, of the part's hyper-parameter name.
+function hyper.scheduled(part, name, v, t)
+  local value = v(t)
+  if type(value) ~= "number" then
+    fail("%s: the schedule of %s gave a %s, not a number", part.rule.name,
+         name, type(value))
+  end
+  return value
+end
+
 local function unknown(rule, name, more)
   local known = { table.unpack(more or {}) }
   for k in pairs(rule.defaults) do known[#known + 1] = k end
@@ -121,12 +131,12 @@ end
 --- now[schedule] stands for a schedule's value where it is given.
 function hyper.at(part, path, t, now)
   local h = { t = t }
-  local takes = part.rule.takes
+  local takes, number = part.rule.takes, type(t) == "number" and t or nil
   local function take(from)
     for k, v in pairs(from) do
-      if takes and takes[k] then h[k] = v
+      if takes and takes[k] or not callable(v) then h[k] = v
       elseif now and now[v] ~= nil then h[k] = now[v]
-      else h[k] = hyper.value(v, type(t) == "number" and t or nil) end
+      else h[k] = hyper.scheduled(part, k, v, number) end
     end
   end
   take(part.hyper)

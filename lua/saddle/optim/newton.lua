@@ -230,6 +230,10 @@ return function(optim)
       local args = table.pack(...)
       local function residuals(x)
         local r = c.h.residuals(c.unravel(x), table.unpack(args, 1, args.n))
+        if not sd.is_tensor(r) then
+          fail("levenberg_marquardt: residuals returned a %s, not a tensor",
+               type(r))
+        end
         return r:reshape(-1):to "f64"
       end
       local function half_square(x)

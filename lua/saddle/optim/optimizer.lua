@@ -131,7 +131,10 @@ local function verify(own, params, paths)
       end
     end
   end
-  for i, path in ipairs(paths) do compare(own.states[i], fresh[i], path) end
+  for i, path in ipairs(paths) do
+    local old = own.states[i]
+    compare(type(old) == "table" and old or {}, fresh[i], path)
+  end
 end
 
 local function check_list(own, params, paths)
@@ -178,6 +181,12 @@ local function refuse(own, message)
     fail("%s; parameters and state are as before", message)
   elseif how == "warn" then
     io.stderr:write(message, "; the step is left out\n")
+  end
+end
+
+local function check_function(own, f)
+  if not hyper.callable(f) then
+    fail("%s: needs a loss function, not a %s", own.name, type(f))
   end
 end
 
@@ -339,6 +348,7 @@ end
 --- and state stay what they were.
 function optimizer:step(f, params, ...)
   local own = private[self]
+  check_function(own, f)
   if own.closure then return by_rule(self, own, nil, f, params, ...) end
   local first, out = own.t == 0
   local streams = own.evaluates and hyper.streams(own.parts)
@@ -400,6 +410,7 @@ end
 --- step of its own loss and slopes are replayed.
 function optimizer:compile(f)
   local own = private[self]
+  check_function(own, f)
   if own.closure then return compiled_closure(self, own, f) end
   local guard = own.on_nonfinite ~= nil
   if guard and not own.evaluates then return compiled_in_two(self, own, f) end
@@ -474,14 +485,17 @@ function optimizer:load(state)
   if math.type(own.t) ~= "integer" then
     fail("%s: the state has no count of steps t", own.name)
   end
-  own.paths = state.paths
-  if state.streams then
-    hyper.streams(own.parts, state.streams:totable())
+  local states, streams = state.states, state.streams
+  if states ~= nil and type(states) ~= "table" or
+     streams ~= nil and not sd.is_tensor(streams) then
+    fail("%s: not a state that opt:state() gave", own.name)
   end
+  own.paths = state.paths
+  if streams then hyper.streams(own.parts, streams:totable()) end
   if own.closure then
-    own.states = numbers(state.states or {})
+    own.states = numbers(states or {})
   else
-    own.states, own.loaded = state.states, state.states ~= nil
+    own.states, own.loaded = states, states ~= nil
   end
   own.shown = own.states
   return self

@@ -2,7 +2,6 @@
 -- optimizer's state between calls.
 
 local core = require "saddle.core"
-local fail = require "saddle.fail"
 local hyper = require "saddle.optim.hyper"
 local update = require "saddle.optim.update"
 
@@ -37,11 +36,7 @@ local function values_at(own, list, t)
   local values = { phases = update.phases(own, t) or nil }
   for i, e in ipairs(list) do
     local at = update.clock(e.part, t)
-    local v = e.schedule(at)
-    if type(v) ~= "number" then
-      fail("%s: the schedule of %s gave a %s, not a number", own.name,
-           e.name, type(v))
-    end
+    local v = hyper.scheduled(e.part, e.name, e.schedule, at)
     values[i] = at == 1 and v or core.scalar(v)
   end
   return values
