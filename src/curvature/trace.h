@@ -31,8 +31,8 @@ SdStatus sd_trace_hutchpp(const SdOperator *op, int64_t count,
 /* XTrace (Epperly, Tropp and Webber 2024, section 2.2): every probe serves
 ** both ends, each in turn tested on the range found by the others.
 ** 2 count products.  Memory: count vectors.  When the range of A is spent
-** before the probes are, the trace is exact.  The error is the jackknife's,
-** rather too large than too small. */
+** before the probes are, the trace is exact.  The error lies between that of
+** independent samples, which these are not, and the jackknife's. */
 SdStatus sd_trace_xtrace(const SdOperator *op, int64_t count,
                          const void *probes, SdTraceEstimate *out,
                          SdError *err);

@@ -579,9 +579,8 @@ static void check_trace(Matrix *a, int method, int64_t count,
   ok(fabs(bias) <= 4 * deviation / sqrt(DRAWS) + slack,
      "%s of %s: trace %.4f, bias %.1e, deviation %.1e, %d products",
      trace_names[method], what, want, bias, deviation, (int)products);
-  /* The jackknife of XTrace errs on the large side. */
   ok(deviation <= 1.3 * sqrt(claimed) + slack &&
-     sqrt(claimed) <= 10 * deviation + slack, "claims %.1e", sqrt(claimed));
+     sqrt(claimed) <= 3 * deviation + slack, "claims %.1e", sqrt(claimed));
 }
 
 static void trace_estimates(void) {
