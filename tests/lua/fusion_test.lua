@@ -275,6 +275,59 @@ for seed = only or 1, only or 400 do
   compare(seed, ({ 3, 8, 15, 40 })[seed % 4 + 1])
 end
 
+-- ---- the same graph again --------------------------------------------------
+
+-- A graph built again with other values and other numbers in it, some of its
+-- nodes held, goes through the plan of the first ones.
+local function repeated(seed, nodes)
+  math.randomseed(seed)
+  sd.seed(seed)
+  local shape, again = random_shape(), math.random(1 << 30)
+  local same = math.random(1 << 30)
+  local function run(given, number, unfused)
+    math.randomseed(again)
+    core.unfused(unfused)
+    local good, roots = pcall(function()
+      local list = build(given, shape, nodes)
+      for i, x in ipairs(list) do
+        if common.is_float(x) then list[i] = x * number + x:cos() end
+      end
+      list.held = list[3] * 2
+      sd.eval(table.unpack(list))
+      list[#list + 1] = list.held
+      list.held = nil
+      return sd.eval(list)
+    end)
+    core.unfused(false)
+    if not good then error(roots, 0) end
+    return roots
+  end
+  local name = ("random graph %d, again and again"):format(seed)
+  local most, plans = 0, 0
+  for round = 1, 4 do
+    math.randomseed(same)
+    local given = leaves(shape, true)
+    local plain = run(given, round, true)
+    collectgarbage()
+    local before = core.stats().plans
+    local fused = run(given, round, false)
+    plans = core.stats().plans - before
+    for i = 1, #plain do
+      most = math.max(most, distance(fused[i], plain[i]))
+    end
+  end
+  tap.ok(most < 1e-12, ("%s: differs by %g"):format(name, most))
+  return plans == 0
+end
+
+local reused = 0
+for seed = 1, only and 0 or 80 do
+  if repeated(seed, ({ 3, 8, 15, 40 })[seed % 4 + 1]) then
+    reused = reused + 1
+  end
+end
+tap.ok(only or reused > 30, ("%d of 80 plans were used again"):format(reused))
+
 -- ---- threads ---------------------------------------------------------------
 
 local shapes = { { 700000 }, { 1000, 700 }, { 3, 200000 }, { 200000, 3 },
