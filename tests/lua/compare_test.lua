@@ -110,6 +110,17 @@ local wild = optim.compare { rules = { optim.sgd }, problems = { q },
   budget = 20, seeds = 2, tune = { lr = { 50 } }, workers = 1 }
 tap.is(wild.cells[1][1].failures, 2, "failures are counted")
 
+do -- rules that look at values count, too
+  local looks = optim.rule { name = "looks", defaults = { lr = 0.1 },
+    update = function(p, g, _, h)
+      return g:norm():item() > 0 and p - h.lr * g or p
+    end }
+  local l = optim.compare { rules = { optim.sgd, looks }, problems = { q },
+    budget = 20, seeds = 2, tune = { lr = { 0.1 } }, workers = 1 }
+  tap.near(l.cells[1][1].final, l.cells[1][2].final, 1e-12,
+           "a rule that looks at values")
+end
+
 -- ---- checks ----------------------------------------------------------------
 
 local few = { budget = 30, rates = { 1e-3, 0.1 }, quiet = true,

@@ -193,6 +193,9 @@ bad(function() stability(optim.sgd { lr = 0 }) end, "needs an lr above 0",
     "no rate")
 bad(function() stability(optim.sgd {}, { range = { 2, 1 } }) end,
     "range must be { from, to } above 0, not { 2, 1 }", "a range")
+bad(function()
+  stability(optim.sgd { lr = sd.schedule.time { lr = 1, gamma = 1 } })
+end, "a learning rate that changes, from 1 to", "a schedule")
 bad(function() stability(optim.sgd {}, { condition = 0 }) end,
     "condition must be at least 1", "a condition")
 bad(function() stability(optim.sgd {}, { vary = { "momentum" } }) end,

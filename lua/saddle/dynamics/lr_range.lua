@@ -4,6 +4,7 @@
 local fail = require "saddle.fail"
 local module = require "saddle.module"
 local sd = require "saddle.init"
+local stepper = require "saddle.optim.stepper"
 
 local methods = {}
 local result = { __index = module.fields("the range test", methods,
@@ -109,10 +110,7 @@ return function(o)
   local rates = sd.schedule.exponential { from = from, to = to,
                                           steps = math.max(n - 1, 1) }
   opt.lr = rates
-  local ok, step = pcall(opt.compile, opt, o.loss)
-  if not ok then
-    step = function(...) return opt:step(o.loss, ...) end
-  end
+  local step = stepper(opt, o.loss)
   local r = { lr = {}, loss = {} }
   local params, least = o.params, math.huge
   local done, message = pcall(function()

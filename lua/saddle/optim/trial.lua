@@ -2,6 +2,7 @@
 -- wrong is a number, not an error.
 
 local sd = require "saddle.init"
+local stepper = require "saddle.optim.stepper"
 
 local trial = {}
 
@@ -21,13 +22,6 @@ end
 local FLOOR = 1e-12
 
 local function finite(v) return v == v and math.abs(v) ~= math.huge end
-
--- A step function of opt, compiled where the rule allows.
-local function stepper(opt, f)
-  local ok, step = pcall(function() return opt:compile(f) end)
-  if not ok then return function(...) return opt:step(f, ...) end end
-  return step
-end
 
 --- Runs opt for `budget` steps: { final, start (gaps to the optimum, or losses
 --- where it is not known), reached (the first step, of those looked at, whose
