@@ -11,9 +11,9 @@ local function run(problem, o, rate)
   local step, x = sd.optim.adam(o):compile(problem.f), problem.start
   local regret = 0
   for t = 1, steps do
-    local slope, loss = problem.batch(t), nil
-    x, loss = step(x, slope)
-    x = sd.eval(problem.project(x))
+    local slope = problem.batch(t)
+    local y, loss = step(x, slope)
+    x = sd.eval(problem.project(y))
     regret = regret + loss:item() + slope:item() -- beside -1's loss, -slope
   end
   return x[1]:item(), regret / steps

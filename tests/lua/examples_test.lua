@@ -38,7 +38,7 @@ for _, name in ipairs { "derivatives", "optimizer", "curvature", "outliers",
                         "gauss_newton", "tangent_kernel", "saddles",
                         "adversarial", "edge_of_stability", "adaptive_edge",
                         "catapult", "depth", "learning_rate", "schedules",
-                        "exploding" } do
+                        "exploding", "momentum", "adam_fails" } do
   local status, out = run(("%s examples/%s.lua --quick"):format(program, name))
   tap.is(status, "0", name .. ".lua runs")
   tap.ok(#out > 100, name .. ".lua prints its answer")
