@@ -456,9 +456,11 @@ for _, name in ipairs { "sgd", "adam" } do
   require("saddle.optim." .. name)(optim)
 end
 
-optim.stability = require "saddle.optim.stability"
-optim.convert = require "saddle.optim.convert"
-optim.compare = require "saddle.optim.compare"
-optim.check = require "saddle.optim.check"
+-- Studies of rules, read when they are called.
+for _, name in ipairs { "stability", "convert", "compare", "check" } do
+  optim[name] = function(...)
+    return require("saddle.optim." .. name)(...)
+  end
+end
 
 return module.strict("sd.optim", optim)

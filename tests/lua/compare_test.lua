@@ -167,6 +167,14 @@ tap.ok(faults(optim.rule { defaults = { lr = 0.1 },
   .steps:find "shape", "another shape")
 tap.ok(faults(optim.rule { defaults = { lr = 0.1 },
   update = function(p, g) return p - 0.1 * g end }).groups, "a fixed rate")
+tap.is(next(faults(optim.rule { name = "fixed",
+  update = function(p, g) return p - 1e-3 * g end })), nil,
+  "a rule without a rate has no fault")
+tap.is(next(faults(optim.rule { name = "self", defaults = { lr = 1e-3 },
+  step = function(self, f, p)
+    local loss, g = sd.value_and_grad(f)(p)
+    return sd.tree.axpy(-self.lr, g, p), loss
+  end })), "groups", "one that steps by itself ignores groups")
 
 -- ---- mistakes --------------------------------------------------------------
 
