@@ -260,6 +260,11 @@ bad(function() dynamics.lr_range { loss = print } end,
 bad(function()
   dynamics.lr_range { loss = print, params = g, from = 1, to = 0.1 }
 end, "needs 0 < from < to, not 1 and 0.1", "a range")
+bad(function() dynamics.monitor():watch(sd.optim.sgd, print) end,
+    "monitor:watch: expected an optimizer, got a function %(call the rule",
+    "a maker")
+bad(function() dynamics.monitor():watch(sd.optim.sgd {}, 3) end,
+    "the loss is a number", "no loss")
 bad(function() dynamics.monitor():plot() end, "nothing has been recorded",
     "nothing to see")
 

@@ -213,8 +213,9 @@ bad(function() S.chebyshev { low = 1, high = 2, steps = 6 } end,
     "needs a power of 2 steps, not 6", "an order that is not there")
 bad(function() S.plateau { lr = 1, factor = 1 } end, "must lie in", "no fall")
 bad(function() S.plateau { lr = 1 }:observe "x" end,
-    "plateau:observe: expected a number, got string", "no metric")
-bad(function() S.polyak { lr = 1 }:observe(1) end, "needs f and |g|",
+    "plateau:observe: value: expected a number, got string", "no metric")
+bad(function() S.polyak { lr = 1 }:observe(1) end,
+    "polyak:observe: |g|: expected a number, got nil",
     "no gradient")
 bad(function() S.plateau { lr = 1 }:load {} end, "plateau:load: expected",
     "another's state")

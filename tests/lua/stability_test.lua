@@ -188,7 +188,8 @@ local function bad(f, pattern, name)
   tap.throws(f, "stability_test.lua:%d+: .*" .. pattern, name)
 end
 bad(function() stability(optim.sgd) end, "call the rule first", "a maker")
-bad(function() stability(3) end, "expected an optimizer, got number", "3")
+bad(function() stability(3) end, "expected an optimizer, got a number", "3")
+bad(function() stability({}) end, "expected an optimizer, got a table", "{}")
 bad(function() stability(optim.sgd { lr = 0 }) end, "needs an lr above 0",
     "no rate")
 bad(function() stability(optim.sgd {}, { range = { 2, 1 } }) end,

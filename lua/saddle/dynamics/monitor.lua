@@ -227,7 +227,11 @@ end
 ---@param loss function of params, ...
 function methods:watch(opt, loss)
   local m, names = self, {}
-  local plain = stepper(opt, loss)
+  stepper.check(opt, "monitor:watch")
+  if type(loss) ~= "function" then
+    fail("monitor:watch: the loss is a %s, not a function", type(loss))
+  end
+  local plain = stepper.new(opt, loss)
   local applies = pcall(opt.compile, opt, loss) -- or the rule steps by itself
   local study
   local function observed(params, ...)

@@ -4,6 +4,7 @@
 local core = require "saddle.core"
 local fail = require "saddle.fail"
 local sd = require "saddle.init"
+local stepper = require "saddle.optim.stepper"
 local trial = require "saddle.optim.trial"
 
 local f64 = { dtype = "f64" }
@@ -266,7 +267,7 @@ return function(make, o)
          type(make), type(make) == "table" and
          " (the rule, not an optimizer made of it)" or "")
   end
-  local opt = make {}
+  local opt = stepper.check(make {}, "check: the rule's result")
   local budget, rates = o.budget or 500, o.rates or trial.rates
   local r = { faults = {}, rows = {}, problems = {}, budget = budget,
               rates = #rates, name = opt.name, note = "" }

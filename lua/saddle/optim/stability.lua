@@ -266,7 +266,7 @@ local function begin(opt, name)
     fail("stability: %s needs an lr above 0, not %s", name, tostring(lr))
   end
   return { opt = opt, lr = lr, blank = opt:state(),
-           step = stepper(opt, loss) }
+           step = stepper.new(opt, loss) }
 end
 
 local function settle_how(probe)
@@ -441,11 +441,7 @@ end
 return function(opt, o)
   o = sd.check_options(o, { "range:L", "points:N", "condition:F", "vary:L" },
                        "stability")
-  if type(opt) ~= "table" or not pcall(function() return opt.step end) then
-    fail("stability: expected an optimizer, got %s",
-         type(opt) == "function" and "a function (call the rule first)" or
-         type(opt))
-  end
+  stepper.check(opt, "stability")
   local range = o.range or { 1e-2, 1e3 }
   if type(range[1]) ~= "number" or type(range[2]) ~= "number" or
      not (range[1] > 0 and range[1] < range[2] and range[2] < math.huge) then

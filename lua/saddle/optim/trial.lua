@@ -34,7 +34,7 @@ function trial.run(opt, problem, seed, budget, target)
   local r = { reached = math.huge, start = gap(p) }
   local every = math.max(1, budget // 100)
   local ok, message = pcall(function()
-    local step = stepper(opt, problem.f)
+    local step = stepper.new(opt, problem.f)
     for t = 1, budget do
       if problem.batch then
         p = step(p, problem.batch(seed * 1000000 + t))

@@ -24,16 +24,17 @@ local function better(o, a, best)
   return sign * a > sign * best + o.threshold
 end
 
--- The methods of a schedule that is told something: update(s, ...) of numbers
--- changes its memory s, whose fields are named; s.rate is its value.
-local function listener(what, s, names, update)
+-- The methods of a schedule that is told something: update(numbers told)
+-- changes its memory s, whose fields are names; s.rate is its value.
+local function listener(what, s, names, told, update)
   local fields = {}
   function fields.observe(_, ...)
     local heard = {}
-    for i = 1, select("#", ...) do
-      heard[i] = number_of((select(i, ...)), what .. ":observe")
+    for i, name in ipairs(told) do
+      heard[i] = number_of((select(i, ...)),
+                           ("%s:observe: %s"):format(what, name))
     end
-    update(s, table.unpack(heard))
+    update(table.unpack(heard))
     return s.rate
   end
   function fields.state()
@@ -78,7 +79,7 @@ return function(schedule)
       local s = { rate = o.lr, bad = 0, rest = 0 }
       local names = { "rate", "best", "bad", "rest" }
       return function() return s.rate end, nil,
-             listener("plateau", s, names, function(_, value)
+             listener("plateau", s, names, { "value" }, function(value)
         if better(o, value, s.best) then
           s.best, s.bad = value, 0
         else
@@ -100,7 +101,8 @@ return function(schedule)
     function(o)
       local s = { rate = o.lr }
       return function() return s.rate end, nil,
-             listener("sharpness", s, { "rate" }, function(_, sharpness)
+             listener("sharpness", s, { "rate" }, { "sharpness" },
+                      function(sharpness)
         local rate = sharpness > 0 and o.factor / sharpness or o.max or s.rate
         s.rate = math.min(rate, o.max or rate)
       end)
@@ -109,11 +111,11 @@ return function(schedule)
   --- Polyak's (1969) step (f - optimum) / |g|^2, at most `max`; it is told by
   --- :observe(f, |g|), and lr before that.
   schedule.polyak = define("polyak", "lr|from:R optimum:R=0 max:R?",
-    function(o, what)
+    function(o)
       local s = { rate = o.lr }
       return function() return s.rate end, nil,
-             listener("polyak", s, { "rate" }, function(_, f, norm)
-        if not norm then fail("%s: observe needs f and |g|", what) end
+             listener("polyak", s, { "rate" }, { "f", "|g|" },
+                      function(f, norm)
         local rate = norm > 0 and math.max(f - o.optimum, 0) / norm ^ 2 or 0
         s.rate = math.min(rate, o.max or rate)
       end)
