@@ -90,9 +90,12 @@ for _, name in ipairs {
 end
 require "saddle.optim.chain".add(optim)
 require "saddle.optim.wrap" (optim)
-optim.stability = require "saddle.optim.stability"
-optim.convert = require "saddle.optim.convert"
-optim.compare = require "saddle.optim.compare"
-optim.check = require "saddle.optim.check"
+
+-- Studies of rules, read when they are called.
+for _, name in ipairs { "stability", "convert", "compare", "check" } do
+  optim[name] = function(...)
+    return require("saddle.optim." .. name)(...)
+  end
+end
 
 return module.strict("sd.optim", optim)

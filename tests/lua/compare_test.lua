@@ -110,6 +110,17 @@ local wild = optim.compare { rules = { optim.sgd }, problems = { q },
   budget = 20, seeds = 2, tune = { lr = { 50 } }, workers = 1 }
 tap.is(wild.cells[1][1].failures, 2, "failures are counted")
 
+do -- rules that look at values count, too
+  local looks = optim.rule { name = "looks", defaults = { lr = 0.1 },
+    update = function(p, g, _, h)
+      return g:norm():item() > 0 and p - h.lr * g or p
+    end }
+  local l = optim.compare { rules = { optim.sgd, looks }, problems = { q },
+    budget = 20, seeds = 2, tune = { lr = { 0.1 } }, workers = 1 }
+  tap.near(l.cells[1][1].final, l.cells[1][2].final, 1e-12,
+           "a rule that looks at values")
+end
+
 -- ---- checks ----------------------------------------------------------------
 
 local few = { budget = 30, rates = { 1e-3, 0.1 }, quiet = true,
@@ -156,6 +167,14 @@ tap.ok(faults(optim.rule { defaults = { lr = 0.1 },
   .steps:find "shape", "another shape")
 tap.ok(faults(optim.rule { defaults = { lr = 0.1 },
   update = function(p, g) return p - 0.1 * g end }).groups, "a fixed rate")
+tap.is(next(faults(optim.rule { name = "fixed",
+  update = function(p, g) return p - 1e-3 * g end })), nil,
+  "a rule without a rate has no fault")
+tap.is(next(faults(optim.rule { name = "self", defaults = { lr = 1e-3 },
+  step = function(self, f, p)
+    local loss, g = sd.value_and_grad(f)(p)
+    return sd.tree.axpy(-self.lr, g, p), loss
+  end })), "groups", "one that steps by itself ignores groups")
 
 -- ---- mistakes --------------------------------------------------------------
 

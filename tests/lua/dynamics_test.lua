@@ -127,6 +127,37 @@ do -- gradient noise of known size: y = w + noise, |grad|^2 known
   tap.near(noise, 3, 0.15, ("the covariance's trace is 3: %.3f"):format(noise))
 end
 
+do -- rules that cannot be replayed
+  local p = sd.problems.quadratic { dim = 3, condition = 5 }
+  local function rule(update)
+    return sd.optim.rule { name = "own", defaults = { lr = 0.05 },
+                           update = update }
+  end
+  for name, make in pairs {
+    ["looks at values"] = rule(function(q, g, _, h)
+      if g:norm():item() > 1 then g = g / 2 end
+      return q - h.lr * g
+    end),
+    ["compares the step's number"] = rule(function(q, g, _, h)
+      return q - (h.t < 3 and 0.1 or h.lr) * g
+    end),
+    ["has no rate"] = sd.optim.rule { name = "fixed",
+      update = function(q, g) return q - 0.05 * g end },
+    ["steps by itself"] = sd.optim.rule { name = "self",
+      step = function(_, f, q)
+        local loss, g = sd.value_and_grad(f)(q)
+        return q - 0.05 * g, loss
+      end },
+  } do
+    local m = dynamics.monitor { every = 2 }
+    local got = run(m, make {}, p.f, p.start, 7)
+    local opt, w = make {}, p.start
+    for _ = 1, 7 do w = opt:step(p.f, w) end
+    tap.near(got, w, 1e-14, "watched: a rule that " .. name)
+    tap.is(#m.record, 4, name .. ": and recorded")
+  end
+end
+
 -- ---- planted diseases ------------------------------------------------------
 
 local function kinds(r)
@@ -182,6 +213,11 @@ do
   local f = found["rate above the edge"]
   tap.ok(f and math.abs(f.value - 1.15) < 0.01, "a rate above 2 / sharpness")
   tap.ok(found.oscillation and found.oscillation.value < -0.9, "oscillation")
+  m = dynamics.monitor { every = 1, what = { "sharpness" } }
+  run(m, sd.optim.sgd { lr = 0.15, momentum = 0.5, nesterov = true }, p.f,
+      p.start, 20)
+  tap.near(m.record[1].threshold, 1.5, 1e-15, "Nesterov's threshold")
+  tap.is(#m:report(), 0, "at its edge nothing is wrong")
   m = dynamics.monitor { every = 1 }
   run(m, sd.optim.sgd { lr = 3 }, p.f, p.start, 20)
   tap.ok(kinds(m:report()).exploding, "an exploding loss")
@@ -224,6 +260,11 @@ bad(function() dynamics.lr_range { loss = print } end,
 bad(function()
   dynamics.lr_range { loss = print, params = g, from = 1, to = 0.1 }
 end, "needs 0 < from < to, not 1 and 0.1", "a range")
+bad(function() dynamics.monitor():watch(sd.optim.sgd, print) end,
+    "monitor:watch: expected an optimizer, got a function %(call the rule",
+    "a maker")
+bad(function() dynamics.monitor():watch(sd.optim.sgd {}, 3) end,
+    "the loss is a number", "no loss")
 bad(function() dynamics.monitor():plot() end, "nothing has been recorded",
     "nothing to see")
 

@@ -133,6 +133,23 @@ do
   tap.near(a(1), 0.1, 1e-15, "not a number is no progress")
 end
 
+do -- Polyak's step: on curvatures 1 and 4 it converges without a rate
+  local c, rate = sd.tensor({ 1, 4 }, f64), S.polyak { lr = 0 }
+  local function f(x) return (c * x * x):sum() / 2 end
+  local opt, x = sd.optim.sgd { lr = rate }, sd.tensor({ 4, 1 }, f64)
+  for _ = 1, 60 do
+    local value, g = sd.value_and_grad(f)(x)
+    rate:observe(value, g:norm())
+    x = opt:apply(x, g)
+  end
+  tap.near(rate:observe(2, 4), 0.125, 1e-15, "Polyak's step")
+  tap.ok(f(x):item() < 1e-6, "which needs no tuning")
+  local edge = S.sharpness { lr = 0.1, factor = 1.5, max = 1 }
+  tap.is({ edge(1), edge:observe(30), edge(2), edge:observe(0.1) },
+         { 0.1, 0.05, 0.05, 1 }, "a share of the edge, at most max")
+  tap.is(S.sharpness { lr = 0.1 }:load(edge:state())(3), 1.0, "restored")
+end
+
 -- ---- as hyper-parameters ---------------------------------------------------
 
 local function bowl(p) return 0.5 * (p * p):sum() end
@@ -196,7 +213,10 @@ bad(function() S.chebyshev { low = 1, high = 2, steps = 6 } end,
     "needs a power of 2 steps, not 6", "an order that is not there")
 bad(function() S.plateau { lr = 1, factor = 1 } end, "must lie in", "no fall")
 bad(function() S.plateau { lr = 1 }:observe "x" end,
-    "plateau:observe: expected a number, got string", "no metric")
+    "plateau:observe: value: expected a number, got string", "no metric")
+bad(function() S.polyak { lr = 1 }:observe(1) end,
+    "polyak:observe: |g|: expected a number, got nil",
+    "no gradient")
 bad(function() S.plateau { lr = 1 }:load {} end, "plateau:load: expected",
     "another's state")
 bad(function() return line.stepz end, "the schedule has no 'stepz'",

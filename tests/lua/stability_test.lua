@@ -188,11 +188,15 @@ local function bad(f, pattern, name)
   tap.throws(f, "stability_test.lua:%d+: .*" .. pattern, name)
 end
 bad(function() stability(optim.sgd) end, "call the rule first", "a maker")
-bad(function() stability(3) end, "expected an optimizer, got number", "3")
+bad(function() stability(3) end, "expected an optimizer, got a number", "3")
+bad(function() stability({}) end, "expected an optimizer, got a table", "{}")
 bad(function() stability(optim.sgd { lr = 0 }) end, "needs an lr above 0",
     "no rate")
 bad(function() stability(optim.sgd {}, { range = { 2, 1 } }) end,
     "range must be { from, to } above 0, not { 2, 1 }", "a range")
+bad(function()
+  stability(optim.sgd { lr = sd.schedule.time { lr = 1, gamma = 1 } })
+end, "a learning rate that changes, from 1 to", "a schedule")
 bad(function() stability(optim.sgd {}, { condition = 0 }) end,
     "condition must be at least 1", "a condition")
 bad(function() stability(optim.sgd {}, { vary = { "momentum" } }) end,

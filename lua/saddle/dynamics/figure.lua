@@ -12,9 +12,21 @@ local function column(record, get)
   return x, y
 end
 
-local function positive(list)
-  for _, v in ipairs(list) do
-    if not (v > 0) then return false end
+-- Whether a logarithmic axis suits the lists: most values are above 0. Those
+-- that are not become gaps.
+local function above_zero(lists)
+  local above, count = 0, 0
+  for _, list in ipairs(lists) do
+    for _, v in ipairs(list) do
+      count = count + 1
+      if v > 0 then above = above + 1 end
+    end
+  end
+  if above <= count / 2 then return false end
+  for _, list in ipairs(lists) do
+    for i, v in ipairs(list) do
+      if not (v > 0) then list[i] = 0 / 0 end
+    end
   end
   return true
 end
@@ -23,8 +35,9 @@ local function one(record, title, get, more)
   local x, y = column(record, get)
   if #y == 0 then return nil end
   local lines = { x = x, y = y, title = title, xlabel = "step",
-                  logy = positive(y), legend = "none" }
+                  legend = "none" }
   for k, v in pairs(more or {}) do lines[k] = v end
+  if lines.logy == nil then lines.logy = above_zero { y } end
   return plot.lines(lines)
 end
 
@@ -44,19 +57,19 @@ local function layered(m, title, field, which)
     if which(i) then places[#places + 1] = i end
   end
   local lines = { title = title, xlabel = "step", legend = "outside" }
-  local above = true
+  local all = {}
   for _, k in ipairs(chosen(#places)) do
     local i = places[k]
     local x, y = column(m.record, function(e)
       return e[field] and e[field][i]
     end)
-    above = above and positive(y)
+    all[#all + 1] = y
     if #y > 0 then
       lines[#lines + 1] = { x = x, y = y, name = m.paths[i] }
     end
   end
   if #lines == 0 then return nil end
-  lines.logy = above
+  lines.logy = above_zero(all)
   return plot.lines(lines)
 end
 
@@ -98,11 +111,15 @@ return function(m)
           { yrange = { -1, 1 }, hlines = { 0 }, logy = false }))
   add(shares(m, "share of dead units", "dead"))
   add(shares(m, "share of saturated values", "saturated"))
-  add(one(r, "sharpness times lr, over its threshold", function(e)
-    return e.sharpness and e.lr * e.sharpness / (2 + 2 * e.momentum)
+  add(one(r, "sharpness", function(e) return e.sharpness end))
+  add(one(r, "lr times sharpness over its threshold", function(e)
+    return e.sharpness and e.threshold and e.lr * e.sharpness / e.threshold
   end, { hlines = { 1 }, logy = false }))
-  add(one(r, "gradient noise scale", function(e)
-    return e.noise and math.max(e.noise, 1e-12) / math.max(e.signal, 1e-12)
+  local signal, noise = 0, 0
+  add(one(r, "gradient noise scale, running mean", function(e)
+    if not e.noise then return nil end
+    signal, noise = 0.9 * signal + e.signal, 0.9 * noise + e.noise
+    return signal > 0 and noise / signal or 0 / 0
   end))
   figures.columns = #figures > 1 and 2 or 1
   return plot.grid(figures)

@@ -4,6 +4,7 @@
 local fail = require "saddle.fail"
 local module = require "saddle.module"
 local sd = require "saddle.init"
+local stepper = require "saddle.optim.stepper"
 
 local methods = {}
 local result = { __index = module.fields("the range test", methods,
@@ -100,7 +101,7 @@ return function(o)
     fail "lr_range: needs loss and params"
   end
   local from, to, smooth = check_range(o)
-  local opt = o.optimizer or sd.optim.sgd {}
+  local opt = stepper.check(o.optimizer or sd.optim.sgd {}, "lr_range")
   if opt.t ~= 0 then
     fail("lr_range: %s has taken %d steps; pass a fresh optimizer", opt.name,
          opt.t)
@@ -109,10 +110,7 @@ return function(o)
   local rates = sd.schedule.exponential { from = from, to = to,
                                           steps = math.max(n - 1, 1) }
   opt.lr = rates
-  local ok, step = pcall(opt.compile, opt, o.loss)
-  if not ok then
-    step = function(...) return opt:step(o.loss, ...) end
-  end
+  local step = stepper.new(opt, o.loss)
   local r = { lr = {}, loss = {} }
   local params, least = o.params, math.huge
   local done, message = pcall(function()

@@ -8,6 +8,7 @@ local fail = require "saddle.fail"
 local module = require "saddle.module"
 local report = require "saddle.dynamics.report"
 local sd = require "saddle.init"
+local stepper = require "saddle.optim.stepper"
 
 local parts = { "loss", "grad_norm", "update_ratio", "activation", "dead",
                 "sharpness", "grad_noise", "alignment" }
@@ -17,8 +18,8 @@ local usual = { "loss", "grad_norm", "update_ratio", "activation", "dead",
 local methods = {}
 local Monitor = {
   __index = module.fields("the monitor", methods, {
-    net = true, before = true, last = true, lr = true, momentum = true,
-    rule = true, half = true, paths = true, counts = true, matrix = true }) }
+    net = true, before = true, last = true, half = true, paths = true,
+    counts = true, matrix = true }) }
 
 -- ---- statistics, inside a trace ---------------------------------------------
 
@@ -182,11 +183,21 @@ end
 
 -- ---- the monitor -----------------------------------------------------------
 
+-- The eta lambda from which plain descent with or without momentum grows on a
+-- quadratic; nil for other rules.
+local function threshold_of(opt)
+  if opt.name ~= "sgd" then return nil end
+  local b, keep = opt.momentum, 1 - opt.dampening
+  if opt.nesterov then return (2 + 2 * b) / (1 + 2 * b) end
+  return b > 0 and (2 + 2 * b) / keep or 2
+end
+
 local function note(m, opt, e, loss, params, args)
-  e.step, e.lr = m.t, opt.lr
-  local known, momentum = pcall(function() return opt.momentum end)
-  e.momentum = known and type(momentum) == "number" and momentum or 0
-  m.rule = opt.name
+  e.step = m.t
+  local has_rate, lr = pcall(function() return opt.lr end)
+  if has_rate and type(lr) == "number" then
+    e.lr, e.threshold = lr, threshold_of(opt)
+  end
   if m.has.sharpness then
     e.sharpness = sd.curvature.sharpness(loss, params,
                                          table.unpack(args, 1, args.n))
@@ -216,9 +227,12 @@ end
 ---@param loss function of params, ...
 function methods:watch(opt, loss)
   local m, names = self, {}
-  local whole = select(2, pcall(function() return opt:compile(loss) end))
-  local plain = type(whole) == "function" and whole or
-                function(...) return opt:step(loss, ...) end
+  stepper.check(opt, "monitor:watch")
+  if type(loss) ~= "function" then
+    fail("monitor:watch: the loss is a %s, not a function", type(loss))
+  end
+  local plain = stepper.new(opt, loss)
+  local applies = pcall(opt.compile, opt, loss) -- or the rule steps by itself
   local study
   local function observed(params, ...)
     if not m.paths then look(m, params) end
@@ -228,7 +242,7 @@ function methods:watch(opt, loss)
     local e = entry_of(m, out[3]:totable(), names)
     if not m.before then e.alignments, e.alignment = nil, nil end
     local new
-    if type(whole) == "function" then
+    if applies then
       new = opt:apply(params, out[2])
     else
       new = opt:step(loss, params, ...)
@@ -267,6 +281,7 @@ function methods:plot(path)
 end
 
 --- A monitor of a training. Its record is a list of { step, loss, lr,
+--- threshold (of lr times sharpness, for sgd),
 --- grad_norm, weight_norm, update_ratio, alignment (the cosine of the last
 --- step and descent), sharpness, signal and noise (of the gradient), and
 --- grad_norms, weight_norms, update_ratios, alignments: lists over paths, and

@@ -140,21 +140,17 @@ function rules.saturated(_, add, entries)
          "twentieths of its range; try smaller initial weights")
 end
 
--- Plain descent is stable below 2 / sharpness, the heavy ball below
--- (2 + 2 momentum) / sharpness.
-function rules.edge(m, add, entries)
-  if m.rule ~= "sgd" then return end
+function rules.edge(_, add, entries)
   local ratios = over(entries, function(e)
-    return e.sharpness and e.lr * e.sharpness / (2 + 2 * e.momentum)
+    return e.sharpness and e.threshold and e.lr * e.sharpness / e.threshold
   end)
   local ratio = median(ratios)
   if #ratios == 0 or ratio <= 1.05 then return end
   local e = entries[#entries]
   add("rate above the edge", nil, ("learning rate %.3g, sharpness %.3g: " ..
-    "%.2f times the threshold %s = %.3g; what is quadratic around here " ..
-    "grows"):format(e.lr, e.sharpness, ratio,
-    e.momentum > 0 and "(2 + 2 momentum) / sharpness" or "2 / sharpness",
-    (2 + 2 * e.momentum) / e.sharpness), ratio)
+    "%.2f times the threshold %.3g / sharpness = %.3g; what is quadratic " ..
+    "around here grows"):format(e.lr, e.sharpness, ratio, e.threshold,
+                                e.threshold / e.sharpness), ratio)
 end
 
 function rules.oscillation(_, add, entries)

@@ -6,6 +6,7 @@ local fail = require "saddle.fail"
 local module = require "saddle.module"
 local parallel = require "saddle.parallel"
 local sd = require "saddle.init"
+local stepper = require "saddle.optim.stepper"
 local statistics = require "saddle.statistics"
 local trial = require "saddle.optim.trial"
 
@@ -26,7 +27,8 @@ local function read_rule(key, entry)
     local o = {}
     for k, v in pairs(fixed) do o[k] = v end
     for k, v in pairs(setting) do o[k] = v end
-    return make(o)
+    return stepper.check(make(o), "compare: the result of rule " ..
+                         tostring(key))
   end
   return { name = type(key) == "string" and key or build({}).name,
            make = build }

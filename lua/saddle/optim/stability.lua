@@ -13,6 +13,7 @@
 local fail = require "saddle.fail"
 local module = require "saddle.module"
 local sd = require "saddle.init"
+local stepper = require "saddle.optim.stepper"
 
 local f64 = { dtype = "f64" }
 local MOST_TERMS = 4
@@ -264,21 +265,16 @@ local function begin(opt, name)
   if type(lr) ~= "number" or not (lr > 0) then
     fail("stability: %s needs an lr above 0, not %s", name, tostring(lr))
   end
-  local probe = { opt = opt, lr = lr, blank = opt:state() }
-  local ok, step = pcall(function() return opt:compile(loss) end)
-  local function by_step(p, ...) return (opt:step(loss, p, ...)) end
-  probe.step = by_step
-  if ok then
-    ok = pcall(step, { sd.ones(1, f64), sd.ones(1, f64) },
-               sd.ones(1, f64), sd.zeros(1, f64):reshape())
-    opt:load(probe.blank)
-    if ok then probe.step = step end
-  end
-  return probe
+  return { opt = opt, lr = lr, blank = opt:state(),
+           step = stepper.new(opt, loss) }
 end
 
 local function settle_how(probe)
   probe.linear = is_linear(probe)
+  if probe.opt.lr ~= probe.lr then
+    fail("stability: %s has a learning rate that changes, from %g to %g",
+         probe.opt.name, probe.lr, probe.opt.lr)
+  end
   if probe.linear then
     probe.how = still
     local _, known = rates(probe, { 1e-2, 0.5, 1, 3 })
@@ -445,11 +441,7 @@ end
 return function(opt, o)
   o = sd.check_options(o, { "range:L", "points:N", "condition:F", "vary:L" },
                        "stability")
-  if type(opt) ~= "table" or not pcall(function() return opt.step end) then
-    fail("stability: expected an optimizer, got %s",
-         type(opt) == "function" and "a function (call the rule first)" or
-         type(opt))
-  end
+  stepper.check(opt, "stability")
   local range = o.range or { 1e-2, 1e3 }
   if type(range[1]) ~= "number" or type(range[2]) ~= "number" or
      not (range[1] > 0 and range[1] < range[2] and range[2] < math.huge) then

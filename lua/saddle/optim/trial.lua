@@ -2,6 +2,7 @@
 -- wrong is a number, not an error.
 
 local sd = require "saddle.init"
+local stepper = require "saddle.optim.stepper"
 
 local trial = {}
 
@@ -22,13 +23,6 @@ local FLOOR = 1e-12
 
 local function finite(v) return v == v and math.abs(v) ~= math.huge end
 
--- A step function of opt, compiled where the rule allows.
-local function stepper(opt, f)
-  local ok, step = pcall(function() return opt:compile(f) end)
-  if not ok then return function(...) return opt:step(f, ...) end end
-  return step
-end
-
 --- Runs opt for `budget` steps: { final, start (gaps to the optimum, or losses
 --- where it is not known), reached (the first step, of those looked at, whose
 --- gap is within `target` of the first; math.huge when none is), failed (it is
@@ -40,7 +34,7 @@ function trial.run(opt, problem, seed, budget, target)
   local r = { reached = math.huge, start = gap(p) }
   local every = math.max(1, budget // 100)
   local ok, message = pcall(function()
-    local step = stepper(opt, problem.f)
+    local step = stepper.new(opt, problem.f)
     for t = 1, budget do
       if problem.batch then
         p = step(p, problem.batch(seed * 1000000 + t))
