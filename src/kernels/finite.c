@@ -29,6 +29,25 @@ static int finite64(int64_t n, const uint64_t *x) {
   return 1;
 }
 
+/* How many elements there are from a->data on, without gaps, when these are
+** those of a in some order, each perhaps several times; otherwise -1. */
+static int64_t dense(const SdArray *a) {
+  int64_t n = 1;
+  int left = 0, found = 1;
+  for (int d = 0; d < a->shape.ndim; d++)
+    left += a->shape.dims[d] > 1 && a->strides[d] != 0;
+  while (left > 0 && found) {
+    found = 0;
+    for (int d = 0; d < a->shape.ndim && !found; d++)
+      if (a->shape.dims[d] > 1 && a->strides[d] == n) {
+        n *= a->shape.dims[d];
+        found = 1;
+        left--;
+      }
+  }
+  return found ? n : -1;
+}
+
 /* One element after another, by the strides of a view. */
 static int finite_view(const SdArray *a) {
   int64_t at[SD_MAX_DIMS] = {0}, offset = 0;
@@ -49,7 +68,8 @@ static int finite_view(const SdArray *a) {
 
 int sd_finite(const SdArray *a) {
   if (a->dtype != SD_F32 && a->dtype != SD_F64) return 1;
-  if (!sd_array_is_contiguous(a)) return finite_view(a);
-  if (a->dtype == SD_F32) return finite32(sd_array_numel(a), a->data);
-  return finite64(sd_array_numel(a), a->data);
+  if (sd_array_numel(a) == 0) return 1;
+  int64_t n = dense(a);
+  if (n < 0) return finite_view(a);
+  return a->dtype == SD_F32 ? finite32(n, a->data) : finite64(n, a->data);
 }

@@ -86,6 +86,20 @@ tap.is(chained.max_norm, 1, "also a transform's options")
 tap.ok(tostring(chained):find "clip_norm{ max_norm = 1 }, adamw{",
        "a chain says what it is made of")
 
+do -- groups and settings inside a chain, compiled
+  local function loss(p) return bowl(p.weight) + bowl(p.bias) end
+  local opt = optim.chain { optim.clip_norm(1e9), optim.sgd { lr = 0.1,
+    groups = { { match = "bias$", lr = 0 } } } }
+  local step = opt:compile(loss)
+  local p = step { weight = from, bias = from }
+  tap.ok(distance(p.weight, from - 0.1 * g) < 1e-15 and
+         distance(p.bias, from) == 0, "a chain keeps its rule's groups")
+  opt.lr = 0.2
+  local q = step(p)
+  tap.ok(distance(q.weight, p.weight - 0.2 * slope(p.weight)) < 1e-15 and
+         distance(q.bias, from) == 0, "and a plan follows what is set")
+end
+
 -- ---- wrappers --------------------------------------------------------------
 
 do
@@ -344,6 +358,27 @@ tap.throws(function()
 end, "adam: the loss does not depend on parameter 'b'", "compiled too")
 
 -- ---- what is not finite ----------------------------------------------------
+
+do -- the look at a tensor, whatever its strides
+  local first = common.core.first_nonfinite
+  for _, dtype in ipairs { "f32", "f64" } do
+    local x = sd.zeros(5000, 3, 2, { dtype = dtype })
+    x[{ 4321, 2, 1 }] = 0 / 0
+    for name, case in pairs {
+      whole = { x, 1 }, transposed = { x:transpose(1, 3), 1 },
+      flipped = { x:flip(1), 1 }, ["every other"] = { x[{ { 1, 5000, 2 } }], 1 },
+      ["the others"] = { x[{ { 2, 5000, 2 } }] },
+      ["a slice with it"] = { x[{ {}, 2 }], 1 },
+      ["a slice without"] = { x[{ {}, 3 }] }, ["one part"] = { x[{ { 1, 4320 } }] },
+      expanded = { x:unsqueeze(1):expand(4, 5000, 3, 2), 1 },
+      ["an expanded number"] = { sd.full({}, 1 / 0):expand(1000, 1000), 1 },
+      empty = { x:narrow(1, 1, 0) }, integers = { sd.ones(3, { dtype = "i64" }) },
+    } do
+      tap.ok(first { sd.ones(3), case[1] } == (case[2] and 2),
+             ("%s %s"):format(dtype, name))
+    end
+  end
+end
 
 do
   local function inf(x, k) return bowl(x) * k end
