@@ -65,4 +65,15 @@ def ntk():
     return J @ J.t()
 
 
-time("NTK of 512 samples, 0.1 M parameters", ntk)
+ways = [ntk]
+try:
+    import functorch
+    f, held = functorch.make_functional(small)
+    each = functorch.vmap(functorch.grad(
+        lambda p, a: f(p, a.unsqueeze(0)).sum()), (None, 0))
+    ways.append(lambda: sum(J.reshape(512, -1) @ J.reshape(512, -1).t()
+                            for J in each(held, z)))
+except ImportError:
+    pass
+time("NTK of 512 samples, 0.1 M parameters", *ways)
+time("the same, of any function", *ways)

@@ -108,6 +108,11 @@ local _, stuck = critical.find(function(p) return p[1] + p[1] ^ 3 / 3 + p[2] ^ 2
 tap.ok(not stuck.converged and stuck.kind == "not critical" and
        stuck.reason:find "gradient", "no critical point: " .. stuck.reason)
 
+local _, away = critical.find(function(p) return sd.exp(-p):sum() end, sd.zeros(2),
+                              { kind = "minimum", max_iter = 400 })
+tap.ok(away.kind ~= "not critical" or not away.converged,
+       "what is not critical has not converged: " .. away.reason)
+
 -- ---- escapes -------------------------------------------------------------------------
 
 local down, info = critical.escape(double_well, t { 0, 0 })

@@ -109,6 +109,9 @@ for _, how in ipairs { "gaussian", "bernoulli" } do
   near(S:dense() / size, want / size, 0.03, how .. " Fisher, sampled")
 end
 
+tap.is(curvature.hessian(loss, params, x, y):matmat(sd.zeros(n, 0, f64)).shape,
+       { n, 0 }, "the product of no columns")
+
 -- ---- Jacobians --------------------------------------------------------------------
 
 matches(curvature.ntk(model, params, x), J:matmul(J:T()), "NTK")

@@ -412,6 +412,10 @@ return function(f, start, o)
   local x, converged, iterations, reason = methods[c.method](p, c)
   local at = p.unravel(sd.eval(x))
   local info = classify(f, at, { args = o.args })
+  if converged and info.kind == "not critical" then
+    converged = false
+    reason = ("%s, but a Newton step could gain %.2g"):format(reason, info.gain)
+  end
   info.converged, info.iterations, info.reason = converged, iterations, reason
   return at, info
 end

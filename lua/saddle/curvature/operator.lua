@@ -431,7 +431,9 @@ end
 
 --- A V for all columns of V {n, k} in one pass.
 function operator:matmat(V)
-  return row_products(self, self:columns(V, "matmat")):transpose(1, 2)
+  local rows = self:columns(V, "matmat")
+  if rows:size(1) == 0 then return rows:transpose(1, 2) end
+  return row_products(self, rows):transpose(1, 2)
 end
 
 --- Calls f (the products of unit vectors from .. from + count - 1, as rows, and

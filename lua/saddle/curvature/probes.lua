@@ -3,7 +3,8 @@
 local fail = require "saddle.fail"
 local sd = require "saddle.init"
 
-local probes = {}
+-- budget: elements of the probes that are there at once.
+local probes = { budget = 2 ^ 25 }
 
 local function signs(self, count, g)
   local u = sd.randint(0, 1, { count, self.n }, { generator = g })
@@ -31,9 +32,6 @@ function probes.rows(self, given, otherwise, seed)
   return signs(self, check(given or otherwise), sd.generator(seed or 1))
 end
 
--- Elements of the probes that are there at once.
-local budget = 2 ^ 25
-
 --- The mean of estimate(rows) -> value, standard error over all probes, some
 --- at a time, and its standard error (Chan, Golub and LeVeque 1979).
 function probes.mean(self, given, otherwise, seed, estimate)
@@ -41,7 +39,7 @@ function probes.mean(self, given, otherwise, seed, estimate)
     return estimate(columns(self, given))
   end
   local count, g = check(given or otherwise), sd.generator(seed or 1)
-  local size = math.max(2, budget // self.n)
+  local size = math.max(2, probes.budget // self.n)
   if count <= size then return estimate(signs(self, count, g)) end
   local total, mean, square = 0, 0, 0
   while total < count do
