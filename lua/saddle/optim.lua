@@ -47,7 +47,9 @@ local optim = {}
 ---    being what the rule before made of p.
 ---  Further init(p, h) -> state; check(h), which fails when the
 ---  hyper-parameters do not go together; takes, a set of options that are
----  functions or objects; argument, the option that stands for the table;
+---  functions or objects; aliases, other names of options (a name, or a list of
+---  names for a list of values); argument, the option that stands for the
+---  table;
 ---  phase(h, t) -> a constant of step t, given as h.phase; evaluate(run, f, h,
 ---  params, ...) -> what run(params, ...) gives ({ loss, gradients, f's further
 ---  results .., n = }), and a list over the leaves that update gets as its
@@ -60,7 +62,7 @@ function optim.rule(rule)
                            "step:C", "check:C", "doc:S", "tidy:B",
                            "transform:C", "all:C", "after:C", "takes:L",
                            "argument:S", "phase:C", "evaluate:C",
-                           "average:C" }, "rule")
+                           "average:C", "aliases:L" }, "rule")
   if not (rule.update or rule.step or rule.transform or rule.all or
           rule.after or rule.evaluate) then
     fail "rule: needs an update or a step function"

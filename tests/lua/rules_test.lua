@@ -180,4 +180,16 @@ do
     end
   end
 end
+
+do -- PyTorch's names of options
+  local o = optim.rprop { etas = { 0.4, 1.3 }, step_sizes = { 1e-5, 2 } }
+  tap.is({ o.eta_minus, o.eta_plus, o.step_min, o.step_max },
+         { 0.4, 1.3, 1e-5, 2 }, "etas and step_sizes")
+  tap.throws(function() return optim.rprop { etas = 0.5 } end,
+            "etas must be a list of 2 numbers", "one eta")
+  o = optim.lbfgs { history_size = 7, line_search_fn = "strong_wolfe" }
+  tap.is({ o.history, o.line_search }, { 7, "strong_wolfe" },
+         "history_size and line_search_fn")
+end
+
 tap.done()

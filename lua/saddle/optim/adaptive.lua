@@ -93,10 +93,14 @@ return function(optim)
   --- Rprop without weight backtracking, iRprop- (Riedmiller and Braun 1993;
   --- Igel and Hüsken 2000): where the gradient keeps its sign its step grows by
   --- eta_plus, where it turns it shrinks by eta_minus and no step is made.
+  --- etas = { minus, plus } and step_sizes = { min, max }, as PyTorch has them,
+  --- will do too.
   ---@param o? table lr (0.01: the first step), eta_minus (0.5), eta_plus (1.2),
   ---  step_min (1e-6), step_max (50)
   optim.rprop = optim.rule {
     name = "rprop", tidy = true,
+    aliases = { etas = { "eta_minus", "eta_plus" },
+                step_sizes = { "step_min", "step_max" } },
     defaults = { lr = 0.01, eta_minus = 0.5, eta_plus = 1.2,
                  step_min = 1e-6, step_max = 50 },
     check = function(h)

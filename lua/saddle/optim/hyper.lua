@@ -97,10 +97,33 @@ local function check_groups(rule, h, groups)
   return groups
 end
 
+-- The options under the rule's own names. A rule's aliases give, for another
+-- name of an option, the name here, or a list of names, which a list of values
+-- is for.
+local function renamed(rule, options)
+  local out = {}
+  for k, v in pairs(options) do
+    local own = rule.aliases and rule.aliases[k]
+    if type(own) == "string" then
+      out[own] = v
+    elseif own then
+      if type(v) ~= "table" or #v ~= #own then
+        fail("%s: %s must be a list of %d numbers (%s), not %s", rule.name, k,
+             #own, table.concat(own, ", "), tostring(v))
+      end
+      for i, name in ipairs(own) do out[name] = v[i] end
+    else
+      out[k] = v
+    end
+  end
+  return out
+end
+
 --- The part of a rule with these options; those named in general are not the
 --- rule's.
 function hyper.part(rule, options, general)
   local part = { rule = rule, hyper = {}, groups = {}, per = 1 }
+  options = renamed(rule, options)
   for k, v in pairs(rule.defaults) do part.hyper[k] = v end
   for k, v in pairs(options) do
     if not general[k] and k ~= "groups" then

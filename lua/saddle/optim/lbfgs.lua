@@ -108,12 +108,14 @@ return function(optim)
   --- ```
   ---@param o? table lr (1), max_iter (20), max_eval (0: max_iter 5 / 4),
   ---  tolerance_grad (1e-7), tolerance_change (1e-9), history (100),
-  ---  line_search "strong_wolfe" | "none" (PyTorch's default is none)
+  ---  line_search "strong_wolfe" | "none" (PyTorch's default is none);
+  ---  history_size and line_search_fn, PyTorch's names, will do too
   optim.lbfgs = optim.rule {
     name = "lbfgs",
     defaults = { lr = 1, max_iter = 20, max_eval = 0, tolerance_grad = 1e-7,
                  tolerance_change = 1e-9, history = 100,
                  line_search = "strong_wolfe" },
+    aliases = { history_size = "history", line_search_fn = "line_search" },
     check = function(h)
       if h.line_search ~= "strong_wolfe" and h.line_search ~= "none" then
         fail("lbfgs: line_search must be strong_wolfe or none, not '%s'",
