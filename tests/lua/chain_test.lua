@@ -123,6 +123,7 @@ do
       fast = slow
     end
   end
+  tap.is(optim.lookahead(sgd).k, 5, "a base alone")
   local opt = optim.lookahead { base = sgd, k = 3, alpha = 0.4 }
   tap.ok(distance(after(opt, 7), fast) < 1e-15, "lookahead")
 end
@@ -149,6 +150,9 @@ do
   p = from
   for _ = 1, 8 do p = step(p) end
   tap.ok(distance(run:average(p), average) < 1e-15, "swa, compiled")
+  local free = optim.schedule_free { lr = 0.05 }
+  p = after(free, 200)
+  tap.ok(bowl(free:average(p)):item() < 1e-4, "schedule_free's average")
   tap.throws(function() sgd:average(p) end, "sgd: keeps no average",
              "no average to give")
 end
@@ -501,7 +505,7 @@ bad(function() sgd:context(bowl, from) end, "sgd: a context is for",
 bad(function() optim.rule {} end, "rule: needs an update", "an empty rule")
 bad(function()
   optim.newton {}:step(function(x) return x[1] * 2 + x[2] end, from)
-end, "solve: the matrix is singular", "a singular Hessian")
+end, "newton: the Hessian is singular", "a singular Hessian")
 
 local kept = optim.adam { lr = 0.1 }
 kept:step(function(p) return bowl(p.a) + bowl(p.b) end, two)

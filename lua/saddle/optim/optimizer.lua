@@ -192,18 +192,6 @@ end
 
 -- ---- steps -----------------------------------------------------------------
 
--- Lets go of the tensors in old that none of the lists kept has.
-local function drop(old, ...)
-  local kept, gone = {}, {}
-  for i = 1, select("#", ...) do
-    for _, x in ipairs((select(i, ...))) do kept[x] = true end
-  end
-  for _, x in ipairs(old) do
-    if not kept[x] then gone[#gone + 1] = x end
-  end
-  core.release(gone)
-end
-
 -- Lists of the tensors of parameters and gradients, and their paths.
 local function matched(own, params, grads)
   local list, paths = core.leaves(params)
@@ -315,7 +303,8 @@ local function move_if_finite(own, params, out, streams)
     return params, out[1], unpack(out, 3, out.n)
   end
   local new = move(own, params, out[2], out.extra)
-  if own.tidy then drop(grads, { out[1] }, { unpack(out, 3, out.n) }) end
+  -- Nobody else has the gradients; their memory serves the next ones.
+  if own.tidy then core.release(grads) end
   return new, out[1], unpack(out, 3, out.n)
 end
 
