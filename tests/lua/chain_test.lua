@@ -466,6 +466,8 @@ bad(function() optim.nonlinear_cg { beta = "XY" } end,
     "nonlinear_cg: beta must be", "an unknown beta")
 bad(function() optim.lbfgs { groups = {} } end, "lbfgs: takes no groups",
     "groups of a whole-vector rule")
+tap.ok(sgd.applies and not optim.lbfgs {}.applies and
+       not optim.sam(sgd).applies, "applies says whether apply serves")
 bad(function() optim.lbfgs {}:apply(from, from) end,
     "lbfgs: this rule needs the loss function", "apply without a loss")
 bad(function() optim.sam { base = sgd }:apply(from, from) end,

@@ -57,7 +57,9 @@ function meta:__index(key)
     return hyper.value(v, update.clock(part, math.max(own.t, 1)))
   end
   if key == "name" or key == "t" or general[key] then return own[key] end
-  local known = { "name", "t", unpack(methods) }
+  -- Whether gradients are all it needs, so that opt:apply serves.
+  if key == "applies" then return not (own.closure or own.evaluates) end
+  local known = { "name", "t", "applies", unpack(methods) }
   for _, p in ipairs(own.parts) do
     for k in pairs(p.hyper) do known[#known + 1] = k end
   end
@@ -241,8 +243,9 @@ local function move(own, params, grads, extra)
   return plain(own, params, grads, extra)
 end
 
---- New parameters from gradients in the same form. These are looked at for
---- NaN and infinities only when on_nonfinite was given.
+--- New parameters from gradients in the same form, for optimizers that need
+--- no more (opt.applies). The gradients are looked at for NaN and infinities
+--- only when on_nonfinite was given.
 ---@param params any tree
 ---@param grads any tree of the same form
 function optimizer:apply(params, grads)
