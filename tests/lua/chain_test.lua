@@ -123,6 +123,7 @@ do
       fast = slow
     end
   end
+  tap.is(optim.lookahead(sgd).k, 5, "a base alone")
   local opt = optim.lookahead { base = sgd, k = 3, alpha = 0.4 }
   tap.ok(distance(after(opt, 7), fast) < 1e-15, "lookahead")
 end
@@ -149,6 +150,16 @@ do
   p = from
   for _ = 1, 8 do p = step(p) end
   tap.ok(distance(run:average(p), average) < 1e-15, "swa, compiled")
+  local free = optim.schedule_free { lr = 0.05 }
+  local x, y, z = from, from, from
+  for i = 1, 8 do
+    z = z - 0.05 * slope(y)
+    x = x + (z - x) / i
+    y = 0.1 * z + 0.9 * x
+  end
+  p = after(free, 8)
+  tap.ok(distance(p, y) < 1e-15 and distance(free:average(p), x) < 1e-15,
+         "schedule_free's average")
   tap.throws(function() sgd:average(p) end, "sgd: keeps no average",
              "no average to give")
 end
@@ -455,6 +466,8 @@ bad(function() optim.nonlinear_cg { beta = "XY" } end,
     "nonlinear_cg: beta must be", "an unknown beta")
 bad(function() optim.lbfgs { groups = {} } end, "lbfgs: takes no groups",
     "groups of a whole-vector rule")
+tap.ok(sgd.applies and not optim.lbfgs {}.applies and
+       not optim.sam(sgd).applies, "applies says whether apply serves")
 bad(function() optim.lbfgs {}:apply(from, from) end,
     "lbfgs: this rule needs the loss function", "apply without a loss")
 bad(function() optim.sam { base = sgd }:apply(from, from) end,
@@ -501,7 +514,7 @@ bad(function() sgd:context(bowl, from) end, "sgd: a context is for",
 bad(function() optim.rule {} end, "rule: needs an update", "an empty rule")
 bad(function()
   optim.newton {}:step(function(x) return x[1] * 2 + x[2] end, from)
-end, "solve: the matrix is singular", "a singular Hessian")
+end, "newton: the Hessian is singular", "a singular Hessian")
 
 local kept = optim.adam { lr = 0.1 }
 kept:step(function(p) return bowl(p.a) + bowl(p.b) end, two)

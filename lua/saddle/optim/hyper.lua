@@ -12,9 +12,9 @@ local module = require "saddle.module"
 local hyper = {}
 
 function hyper.callable(v)
+  if type(v) ~= "table" then return type(v) == "function" end
   local mt = getmetatable(v)
-  return type(v) == "function" or
-         type(v) == "table" and type(mt) == "table" and mt.__call ~= nil
+  return type(mt) == "table" and mt.__call ~= nil
 end
 local callable = hyper.callable
 

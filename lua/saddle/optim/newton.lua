@@ -110,7 +110,14 @@ return function(optim)
     step = function(self, f, params, ...)
       local c = self:context(f, params, ...)
       local H = matrix(c, "newton") + c.h.damping * identity(c.n)
-      local d = sd.linalg.solve(H, -c.gradient:to "f64")
+      local good, d = pcall(function()
+        return sd.eval(sd.linalg.solve(H, -c.gradient:to "f64"))
+      end)
+      if not good then
+        local singular = tostring(d):match "singular.*"
+        if not singular then error(d, 0) end
+        fail("newton: the Hessian is %s; damping above 0 helps", singular)
+      end
       return move(c, d, c.h)
     end,
   }

@@ -63,7 +63,9 @@ function meta:__index(key)
     return hyper.value(v, update.clock(part, math.max(own.t, 1)))
   end
   if key == "name" or key == "t" or general[key] then return own[key] end
-  local known = { "name", "t", unpack(methods) }
+  -- Whether gradients are all it needs, so that opt:apply serves.
+  if key == "applies" then return not (own.closure or own.evaluates) end
+  local known = { "name", "t", "applies", unpack(methods) }
   for _, p in ipairs(own.parts) do
     for k in pairs(p.hyper) do known[#known + 1] = k end
   end
@@ -198,18 +200,6 @@ end
 
 -- ---- steps -----------------------------------------------------------------
 
--- Lets go of the tensors in old that none of the lists kept has.
-local function drop(old, ...)
-  local kept, gone = {}, {}
-  for i = 1, select("#", ...) do
-    for _, x in ipairs((select(i, ...))) do kept[x] = true end
-  end
-  for _, x in ipairs(old) do
-    if not kept[x] then gone[#gone + 1] = x end
-  end
-  core.release(gone)
-end
-
 -- Lists of the tensors of parameters and gradients, and their paths.
 local function matched(own, params, grads)
   local list, paths = core.leaves(params)
@@ -282,8 +272,9 @@ local function move(own, params, grads, extra)
   return plain(own, params, grads, extra)
 end
 
---- New parameters from gradients in the same form. These are looked at for
---- NaN and infinities only when on_nonfinite was given.
+--- New parameters from gradients in the same form, for optimizers that need
+--- no more (opt.applies). The gradients are looked at for NaN and infinities
+--- only when on_nonfinite was given.
 ---@param params any tree
 ---@param grads any tree of the same form
 function optimizer:apply(params, grads)
@@ -344,7 +335,8 @@ local function move_if_finite(own, params, out, streams)
     return params, out[1], unpack(out, 3, out.n)
   end
   local new = move(own, params, out[2], out.extra)
-  if own.tidy then drop(grads, { out[1] }, { unpack(out, 3, out.n) }) end
+  -- Nobody else has the gradients; their memory serves the next ones.
+  if own.tidy then core.release(grads) end
   return new, out[1], unpack(out, 3, out.n)
 end
 

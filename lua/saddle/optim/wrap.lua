@@ -10,6 +10,7 @@ local sd = require "saddle.init"
 -- make(options) -> an optimizer of one part, as one that takes base too.
 local function around(make, name, before)
   return function(options)
+    if optimizer.own(options) then options = { base = options } end
     if type(options) ~= "table" or not optimizer.own(options.base) then
       fail("%s: needs base = an optimizer", name)
     end
