@@ -7,6 +7,7 @@
 void openblas_set_num_threads(int n);
 
 static int deterministic;
+static int alone;
 
 int sd_thread_count(void) {
 #ifdef _OPENMP
@@ -17,10 +18,16 @@ int sd_thread_count(void) {
 }
 
 void sd_thread_set_count(int n) {
+  if (alone) n = 1;
 #ifdef _OPENMP
   omp_set_num_threads(n);
 #endif
   openblas_set_num_threads(n);
+}
+
+void sd_thread_stay_alone(void) {
+  alone = 1;
+  sd_thread_set_count(1);
 }
 
 int sd_thread_deterministic(void) { return deterministic; }

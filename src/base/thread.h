@@ -8,6 +8,10 @@
 int sd_thread_count(void);
 void sd_thread_set_count(int n); /* n >= 1; OpenBLAS follows */
 
+/* One thread from now on, whatever is set: a forked copy of a process does not
+** have the threads that OpenMP believes in, and would wait for them. */
+void sd_thread_stay_alone(void);
+
 /* Same bits for any number of threads, at any cost. */
 int sd_thread_deterministic(void);
 void sd_thread_set_deterministic(int on);

@@ -1,8 +1,9 @@
 /*
 ** Jobs in processes of their own: copies of this one, which the script's
 ** functions need no packing for.  The OpenMP threads do not exist in a copy,
-** so it computes on one; it leaves with _exit, having written its result to a
-** pipe.  A crew owns the processes, pipes and bytes of the jobs that run.
+** and a product that wants them would wait for ever, so it stays on one; it
+** leaves with _exit, having written its result to a pipe.  A crew owns the
+** processes, pipes and bytes of the jobs that run.
 */
 #include "host/parallel.h"
 
@@ -105,7 +106,7 @@ static void work(lua_State *L, Crew *c, lua_Integer index, int fd,
   if (getppid() != parent) _exit(1);
   for (int i = 0; i < c->workers; i++)
     if (c->jobs[i].index) close(c->jobs[i].fd);
-  sd_thread_set_count(1);
+  sd_thread_stay_alone();
   lua_pushvalue(L, 3);
   lua_pushinteger(L, index);
   int ok = lua_pcall(L, 1, 1, 0) == LUA_OK;

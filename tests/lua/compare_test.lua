@@ -44,6 +44,15 @@ if core.parallel then
   tap.is({ r[1][2], r[5][2] }, { "1 1", "5 1" },
          "products in copies of a process with threads")
   tap.is({ r[4][1], r[4][2] }, { false, "no 4" }, "an error comes back")
+  local b = sd.ones(1200, 1000)
+  r = core.parallel(2, 2, function(i)
+    sd.threads(2) -- is not obeyed: there are no other threads
+    local w = sd.linalg.eigh(a + a:T())
+    local s = (b * i):exp():sum():item() / (1.2e6 * math.exp(i))
+    return ("%d %.4f %d"):format(sd.threads(), s, w:numel())
+  end)
+  tap.is({ r[1][2], r[2][2] }, { "1 1.0000 300", "1 1.0000 300" },
+         "loops and eigenvalues, on one thread whatever is asked")
   local long = ("x"):rep(300000)
   r = core.parallel(3, 3, function(i) return long .. i end)
   tap.ok(r[3][2] == long .. 3, "results longer than a pipe")
@@ -109,6 +118,20 @@ tap.is(again.cells[2][2].final, noisy[2].final,
 local wild = optim.compare { rules = { optim.sgd }, problems = { q },
   budget = 20, seeds = 2, tune = { lr = { 50 } }, workers = 1 }
 tap.is(wild.cells[1][1].failures, 2, "failures are counted")
+
+do -- a rule that evaluates twice takes half the steps
+  local steps = 0
+  local twice = optim.rule { name = "twice", defaults = { lr = 0.1 },
+    step = function(self, f, p)
+      steps = steps + 1
+      f(p)
+      local loss, g = sd.value_and_grad(f)(p)
+      return p - self.lr * g, loss
+    end }
+  optim.compare { rules = { twice }, problems = { q }, budget = 20, seeds = 1,
+                  tune = { lr = { 0.1 } }, workers = 1 }
+  tap.is(steps, 20, "a budget of evaluations: 10 steps in either run")
+end
 
 do -- rules that look at values count, too
   local looks = optim.rule { name = "looks", defaults = { lr = 0.1 },

@@ -227,6 +227,7 @@ end
 local function find_faults(make, faults)
   for _, law in ipairs(laws) do
     local ok, text = pcall(law[2], make)
+    if not ok then stepper.pass_interrupt(text) end
     if not ok then text = "error: " .. tostring(text) end
     if text then
       faults[#faults + 1] = { law = law[1], text = text }

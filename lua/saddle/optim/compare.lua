@@ -75,9 +75,13 @@ local function tune(rules, problems, o, workers)
   local finals = parallel(#problems * n * m, workers, function(i)
     local s, k = (i - 1) % m + 1, (i - 1) // m
     local rule, problem = rules[k % n + 1], problems[k // n + 1]
-    return { trial.run(rule.make(o.settings[s]), problem, 0, o.budget,
-                       o.target).final }
+    local r = trial.run(rule.make(o.settings[s]), problem, 0, o.budget,
+                        o.target)
+    return { r.final, r.reached }
   end)
+  local function run(i)
+    return { final = finals[i][1], reached = finals[i][2] }
+  end
   local places = {}
   for i = 1, #problems do
     places[i] = {}
@@ -85,7 +89,9 @@ local function tune(rules, problems, o, workers)
       local first = ((i - 1) * n + k - 1) * m
       local best = 1
       for s = 2, m do
-        if finals[first + s][1] < finals[first + best][1] then best = s end
+        if trial.is_better(run(first + s), run(first + best)) then
+          best = s
+        end
       end
       places[i][k] = best
     end
@@ -192,9 +198,9 @@ local function number(v, format)
 end
 
 function result:__tostring()
-  local lines = { ("%d steps, %d seeds; loss above the optimum: median " ..
-    "(quartiles); steps to %.0e of the first"):format(self.budget, self.seeds,
-                                                      self.target) }
+  local lines = { ("%d evaluations, %d seeds; loss above the optimum: " ..
+    "median (quartiles); evaluations to %.0e of the first"):format(
+    self.budget, self.seeds, self.target) }
   for i, problem in ipairs(self.problems) do
     lines[#lines + 1] = ("\n%s"):format(problem)
     for k, name in ipairs(self.rules) do
@@ -225,7 +231,7 @@ end
 ---@return saddle.plot.Figure
 function methods:plot(path)
   local lines = { title = "Performance profiles (Dolan and Moré)",
-    xlabel = "steps, as a multiple of the fastest rule's", logx = true,
+    xlabel = "evaluations, as a multiple of the fastest rule's", logx = true,
     ylabel = "share of runs at the target", yrange = { 0, 1.02 },
     legend = "outside" }
   local most = 2
@@ -263,7 +269,9 @@ end
 ---   tune = { lr = { 0.01, 0.1 } }, workers = 1 })
 --- ```
 ---@param o table rules (a list of rules or { rule, option = value }, or such by
----  name), problems (names or problems), budget (1000 steps), seeds (5), tune
+---  name), problems (names or problems), budget (1000 evaluations of the
+---  function, with or without its gradient: one a step for most rules), seeds
+---  (5), tune
 ---  ({ lr = ten rates from 1e-4 to 3 }), target (1e-4), level (0.05), workers
 ---  (2)
 return function(o)

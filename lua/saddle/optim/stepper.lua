@@ -18,24 +18,33 @@ function stepper.check(v, what)
        type(v) == "function" and "function (call the rule first)" or type(v))
 end
 
+--- Raises message again when it is Ctrl-C's: no fault of a rule.
+function stepper.pass_interrupt(message)
+  if tostring(message):find "interrupted" then error(message, 0) end
+end
+
 --- A function (params, ...) -> params, loss, and f's further results.
 ---@param opt table an optimizer
 ---@param f function
-function stepper.new(opt, f)
+---@param again? function called when a step is taken anew the plain way
+function stepper.new(opt, f, again)
   local function plain(...) return opt:step(f, ...) end
   local can, compiled = pcall(opt.compile, opt, f)
   if not can then return plain end
   local count, step = 0, nil
   local function finish(ok, ...)
     if ok then return ... end
-    if tostring((...)):find "interrupted" then error((...), 0) end
+    stepper.pass_interrupt((...))
     step = plain
   end
   return function(...)
     if step then return step(...) end
     count = count + 1
     local out = table.pack(finish(pcall(compiled, ...)))
-    if step then return step(...) end
+    if step then
+      if again then again() end
+      return step(...)
+    end
     if count == 2 then step = compiled end
     return table.unpack(out, 1, out.n)
   end

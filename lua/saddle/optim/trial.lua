@@ -23,35 +23,55 @@ local FLOOR = 1e-12
 
 local function finite(v) return v == v and math.abs(v) ~= math.huge end
 
---- Runs opt for `budget` steps: { final, start (gaps to the optimum, or losses
---- where it is not known), reached (the first step, of those looked at, whose
---- gap is within `target` of the first; math.huge when none is), failed (it is
---- not finite, or no lower than at the start), message (of an error) }.
+-- Takes steps until `budget` evaluations of the problem's function are spent,
+-- and after each calls look(params, spent), which says whether to go on. A
+-- replayed step costs what it did when it was traced.
+local function descend(opt, problem, p, seed, budget, look)
+  local calls, each, spent, t = 0, 1, 0, 0
+  local function f(...)
+    calls = calls + 1
+    return problem.f(...)
+  end
+  local step = stepper.new(opt, f, function() calls = 0 end)
+  repeat
+    t, calls = t + 1, 0
+    if problem.batch then
+      p = step(p, problem.batch(seed * 1000000 + t))
+    else
+      p = step(p)
+    end
+    if problem.project then p = problem.project(p) end
+    if calls > 0 then each = calls end
+    spent = spent + each
+  until not look(p, spent) or spent >= budget
+end
+
+--- Runs opt for `budget` evaluations: { final, start (gaps to the optimum, or
+--- losses where it is not known), reached (the evaluations, when looked at,
+--- after which the gap is within `target` of the first; math.huge when it never
+--- is), failed (it is not finite, or no lower than at the start), message (of
+--- an error) }.
 function trial.run(opt, problem, seed, budget, target)
   local optimum = problem.optimum or 0
   local function gap(p) return problem.f(p):item() - optimum end
   local p = start_of(problem, seed)
   local r = { reached = math.huge, start = gap(p) }
   local every = math.max(1, budget // 100)
-  local ok, message = pcall(function()
-    local step = stepper.new(opt, problem.f)
-    for t = 1, budget do
-      if problem.batch then
-        p = step(p, problem.batch(seed * 1000000 + t))
-      else
-        p = step(p)
-      end
-      if problem.project then p = problem.project(p) end
-      if t % every == 0 or t == budget then
-        r.final = gap(p)
-        if not finite(r.final) then break end
-        if r.reached == math.huge and r.final <= target * r.start then
-          r.reached = t
-        end
-      end
+  local due = every
+  local ok, message = pcall(descend, opt, problem, p, seed, budget,
+                            function(q, spent)
+    if spent < due and spent < budget then return true end
+    due = due + every
+    r.final = gap(q)
+    if r.reached == math.huge and r.final <= target * r.start then
+      r.reached = spent
     end
+    return finite(r.final)
   end)
-  if not ok then r.message = tostring(message) end
+  if not ok then
+    stepper.pass_interrupt(message)
+    r.message = tostring(message)
+  end
   if not ok or not finite(r.final) then r.final = math.huge end
   r.final = math.max(r.final, FLOOR * math.abs(r.start))
   r.failed = not (r.final < r.start)
@@ -79,12 +99,18 @@ function trial.settings(grid)
   return list
 end
 
+--- Whether run a ended lower than b, or as low and sooner.
+function trial.is_better(a, b)
+  if a.final ~= b.final then return a.final < b.final end
+  return a.reached < b.reached
+end
+
 --- The place in settings that ends lowest from seed 0, and that run.
 function trial.tune(make, settings, problem, budget, target)
   local best, run
   for i, setting in ipairs(settings) do
     local r = trial.run(make(setting), problem, 0, budget, target)
-    if not best or r.final < run.final then best, run = i, r end
+    if not best or trial.is_better(r, run) then best, run = i, r end
   end
   return best, run
 end
