@@ -6,7 +6,6 @@
 local core = require "saddle.core"
 local fail = require "saddle.fail"
 local module = require "saddle.module"
-local optimizer = require "saddle.optim.optimizer"
 local report = require "saddle.dynamics.report"
 local sd = require "saddle.init"
 local stepper = require "saddle.optim.stepper"
@@ -233,7 +232,7 @@ function methods:watch(opt, loss)
     fail("monitor:watch: the loss is a %s, not a function", type(loss))
   end
   local plain = stepper.new(opt, loss)
-  local applies = optimizer.applies(opt) -- or the rule steps by itself
+  local applies = opt.applies -- or the rule steps by itself
   local study
   local function observed(params, ...)
     if not m.paths then look(m, params) end

@@ -19,12 +19,6 @@ local private = setmetatable({}, { __mode = "k" })
 --- What an optimizer holds; nil of anything else.
 function optimizer.own(self) return private[self] end
 
---- Whether opt:apply will do: the rule wants nothing but gradients.
-function optimizer.applies(self)
-  local own = private[self]
-  return own ~= nil and not (own.closure or own.evaluates)
-end
-
 -- Options that every optimizer takes.
 local general = { maximize = "boolean", allow_unused = "boolean",
                   on_nonfinite = "string" }
@@ -279,7 +273,7 @@ end
 ---@param grads any tree of the same form
 function optimizer:apply(params, grads)
   local own = private[self]
-  if not optimizer.applies(self) then
+  if own.closure or own.evaluates then
     fail("%s: this rule needs the loss function: use opt:step", own.name)
   end
   if own.on_nonfinite and not core.is_tracing() then
