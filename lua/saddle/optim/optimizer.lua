@@ -169,6 +169,7 @@ end
 local function trouble(own, loss, grads)
   local list, paths = core.leaves(grads)
   local i, value = core.first_nonfinite(list), loss:item()
+  if value ~= value then value = "nan" end
   if not i then
     return ("%s: step %d: the loss is %s"):format(own.name, own.t + 1, value)
   end

@@ -156,7 +156,7 @@ local function dependent(own, f)
     local out = table.pack(f(watched, ...))
     core.leave(trace)
     local y = out[1]
-    if not own.allow_unused and sd.is_tensor(y) then
+    if not own.allow_unused and sd.is_tensor(y) and y:numel() == 1 then
       local used = core.ancestors { y }
       for i, id in ipairs(list) do
         if not used[id] then
