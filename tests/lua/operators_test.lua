@@ -61,6 +61,8 @@ matches(curvature.ggn(model, sd.cross_entropy, params, whole), G,
         "GGN over chunks")
 matches(curvature.fisher(model, params, x), G,
         "the Fisher matrix of softmax is the GGN of its cross-entropy")
+matches(curvature.fisher(model, sd.cross_entropy, params, x, y), G,
+        "Fisher by its loss, as the others are called")
 matches(curvature.fisher(model, params, whole), G, "Fisher over chunks")
 local function summed(q, a, b)
   return sd.cross_entropy(model(q, a), b, { reduction = "sum" })

@@ -237,19 +237,36 @@ local function sampled(model, params, args, how, count, seed)
   return pack(new)
 end
 
+-- The distribution whose negative logarithm a loss is.
+local function likelihood_of(loss)
+  if loss == nil or loss == sd.cross_entropy then return "categorical"
+  elseif loss == sd.mse then return "gaussian"
+  elseif loss == sd.bce_logits then return "bernoulli" end
+  fail "fisher: give the likelihood that belongs to this loss"
+end
+
 --- The Fisher matrix of the distribution whose parameters the model's outputs
 --- are, averaged over examples: exact, or from samples drawn labels per
 --- example, fixed by the seed. categorical: logits along dim 2; bernoulli:
 --- logits, averaged over all outputs; gaussian: means with variance 1.
+--- fisher(model, loss, params, x, y, o) will do too: the loss (cross_entropy,
+--- mse, bce_logits) names the likelihood, and the labels y play no part.
 ---@param model function of params, x
 ---@param params any tree
 ---@param x any a batch, or a data set in chunks
 ---@param o? table likelihood "categorical" | "gaussian" | "bernoulli", samples
 ---  (none: exact), seed
-function models.fisher(model, params, x, o)
+function models.fisher(model, params, x, o, ...)
+  local loss
+  if type(params) == "function" then
+    loss, params, x = params, x, o
+    local y, more = ...
+    o = more
+    if more == nil and type(y) == "table" and not sd.is_tensor(y) then o = y end
+  end
   o = sd.check_options(o, { "likelihood:S", "samples:N", "seed:I" }, "fisher")
   callable(model, "fisher", "model")
-  local how, count = o.likelihood or "categorical", o.samples
+  local how, count = o.likelihood or likelihood_of(loss), o.samples
   if not exact[how] then
     fail("fisher: likelihood must be categorical, gaussian, bernoulli, not " ..
          "'%s'", how)
