@@ -115,6 +115,14 @@ local function check_dtype(dtype, what)
   return dtype
 end
 
+-- The dtype of what matvec makes of a vector of the default dtype: a matrix of
+-- f64 behind it makes the operator one of f64.
+local function dtype_of(matvec, n)
+  local default = sd.default_dtype()
+  local good, y = pcall(matvec, sd.zeros(n))
+  return good and sd.is_tensor(y) and y.dtype == "f64" and "f64" or default
+end
+
 --- A symmetric operator on vectors of n elements. Algorithms that rely on the
 --- symmetry check it first with two probes; check = false leaves that out.
 ---
@@ -124,14 +132,16 @@ end
 --- print(D:eigs{ k = 1 }.values)
 --- ```
 ---@param o table n, matvec (v -> A v), matmat (columns -> columns, one by one
----  without it), dtype, unravel (vector -> tree), name, check (true)
+---  without it), dtype (that of matvec's result, tried once), unravel (vector
+---  -> tree), name, check (true)
 function operator.make(o)
   sd.check_options(o, { "n:I", "matvec:C", "matmat:C", "dtype:S", "unravel:C",
                         "name:S", "check:B" }, "operator")
-  local n, dtype = check_size(o.n, "operator"), check_dtype(o.dtype, "operator")
   if o.matvec == nil then
     fail "operator: needs matvec, a function from v to A v"
   end
+  local n = check_size(o.n, "operator")
+  local dtype = check_dtype(o.dtype or dtype_of(o.matvec, n), "operator")
   local rows
   if o.matmat then
     local matmat = checked_result(o.matmat, "matmat")
@@ -282,6 +292,11 @@ end
 
 -- ---- vectors and trees ------------------------------------------------------
 
+local function check_finite(x, what, name)
+  if core.is_tracing() or not core.first_nonfinite { x } then return end
+  fail("%s: the %s holds NaN or infinite elements", what, name)
+end
+
 --- v, a vector of n or a tree in the form of the parameters, as a vector;
 --- and whether it was one.
 function operator:vector(v, what)
@@ -296,6 +311,7 @@ function operator:vector(v, what)
     fail("%s: needs a vector of %d, not shape {%s}", what, self.n,
          table.concat(v.shape, ", "))
   end
+  if what == "matvec" then check_finite(v, what, "vector") end
   return v.dtype == self.dtype and v or v:to(self.dtype), given
 end
 
@@ -306,6 +322,7 @@ function operator:columns(V, what)
          sd.is_tensor(V) and ("shape {%s}"):format(table.concat(V.shape, ", "))
          or "a " .. type(V))
   end
+  if what == "matmat" then check_finite(V, what, "matrix of columns") end
   return V:to(self.dtype):transpose(1, 2)
 end
 
