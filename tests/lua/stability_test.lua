@@ -182,6 +182,33 @@ do
          "PyTorch's Nesterov is Sutskever's, looked at ahead")
 end
 
+-- Adam with eps beside the plain root, as TensorFlow has it.
+do
+  local hat = optim.rule { name = "hat", defaults = { lr = 0.1, beta1 = 0.9,
+                                                     beta2 = 0.999,
+                                                     eps = 1e-8 },
+    init = function(p)
+      return { m = sd.zeros_like(p), v = sd.zeros_like(p) }
+    end,
+    update = function(p, g, s, h)
+      s.m = h.beta1 * s.m + (1 - h.beta1) * g
+      s.v = h.beta2 * s.v + (1 - h.beta2) * g * g
+      local rate = h.lr * (1 - h.beta2 ^ h.t) ^ 0.5 / (1 - h.beta1 ^ h.t)
+      return p - rate * s.m / (s.v:sqrt() + h.eps)
+    end }
+  local function run(opt)
+    local x = sd.tensor({ -1.2, 1 }, f64)
+    for _ = 1, 10 do x = opt:step(rosen, x) end
+    return x
+  end
+  local o = { lr = 0.05, eps = 0.1 }
+  tap.ok(common.distance(run(optim.adam(o)),
+                         run(hat(convert("adam", "adam_hat", o)))) < 1e-13,
+         "Adam as TensorFlow has it")
+  tap.ok(common.distance(run(hat(o)), run(optim.adam(convert(
+    "tensorflow adam", "pytorch adam", o)))) < 1e-13, "and back")
+end
+
 -- ---- mistakes --------------------------------------------------------------
 
 local function bad(f, pattern, name)
@@ -205,6 +232,8 @@ used:step(function(x) return (x * x):sum() end, p)
 bad(function() stability(used) end, "has taken 2 steps", "a used one")
 bad(function() convert("heavy_ball", "nesterov", { lr = 1, momentum = 0 }) end,
     "take different steps", "two families")
+bad(function() convert("adam", "average", { lr = 1 }) end,
+    "take different steps", "Adam is no momentum")
 bad(function() convert("heavi_ball", "average", {}) end,
     "no momentum form 'heavi_ball' %(did you mean 'heavy_ball'", "a form")
 bad(function() convert("average", "pytorch", { lr = 1, momentum = 1 }) end,

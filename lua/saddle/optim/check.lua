@@ -45,11 +45,11 @@ local function is_finite(p)
 end
 
 local function state_size(opt)
-  local n = 0
-  for _, x in ipairs((core.leaves(opt:state(), false))) do
-    n = n + x:numel()
+  local n, shapes = 0, {}
+  for i, x in ipairs((core.leaves(opt:state(), false))) do
+    n, shapes[i] = n + x:numel(), table.concat(x.shape, " ")
   end
-  return n
+  return n, table.concat(shapes, ", ")
 end
 
 -- Whether the rule has a learning rate.
@@ -103,11 +103,20 @@ end }
 laws[5] = { "state", function(make)
   local opt, p = make {}, tree "f64"
   for _ = 1, 3 do p = opt:step(bowl, p) end
-  local early = state_size(opt)
+  local early, before = state_size(opt)
   for _ = 1, 5 do p = opt:step(bowl, p) end
-  if state_size(opt) > early then
+  local late, after = state_size(opt)
+  if late > early then
     return ("the state grows, from %d numbers to %d in 5 steps"):format(early,
-      state_size(opt))
+                                                                      late)
+  elseif before ~= after then
+    return ("the state's shapes change, from %s to %s"):format(before, after)
+  end
+  for _, x in ipairs((core.leaves(opt:state(), false))) do
+    if (x.dtype == "f64" or x.dtype == "f32") and
+       not x:isfinite():all():item() then
+      return "the state is not finite"
+    end
   end
 end }
 

@@ -14,6 +14,13 @@
 --   nesterov_average   v <- b v + (1 - b) g   w <- w - lr ((1 - b) g + b v)
 --   nesterov_velocity  v <- b v - lr g(w + b v)   w <- w + v
 --               Sutskever et al. (2013); its w + b v are PyTorch's w
+--
+-- And of Adam, whose eps stands beside the corrected root or the plain one:
+--
+--   adam        w <- w - lr / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + eps)
+--               PyTorch, optax, Algorithm 1 of Kingma and Ba (2015)
+--   adam_hat    w <- w - lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps)
+--               TensorFlow, Keras, the end of section 2 of that paper
 
 local fail = require "saddle.fail"
 local module = require "saddle.module"
@@ -28,6 +35,8 @@ local forms = {
   nesterov = { family = "nesterov" },
   nesterov_average = { family = "nesterov", averaged = true },
   nesterov_velocity = { family = "nesterov", moves = true },
+  adam = { family = "adam" },
+  adam_hat = { family = "adam", plain_root = true },
 }
 
 -- Other names; who names PyTorch or a paper means one of them.
@@ -38,6 +47,8 @@ local aliases = {
   ["pytorch nesterov"] = "nesterov", ["optax nesterov"] = "nesterov",
   ["sutskever nesterov"] = "nesterov_velocity",
   ["tensorflow nesterov"] = "nesterov_velocity",
+  ["pytorch adam"] = "adam", ["optax adam"] = "adam",
+  ["tensorflow adam"] = "adam_hat", ["keras adam"] = "adam_hat",
 }
 
 local function names()
@@ -127,12 +138,27 @@ local function check(v, what, most)
   return v
 end
 
+-- eps of the plain root is eps of the corrected one times sqrt(1 - b2^t).
+local function adam(a, b, options)
+  local o = sd.check_options(options, { "lr", "beta1:F", "beta2:F", "eps:F",
+                                        "weight_decay", "amsgrad:B" },
+                             "convert")
+  local out = {}
+  for k, v in pairs(o) do out[k] = v end
+  local eps, beta2 = o.eps or 1e-8, check(o.beta2 or 0.999, "beta2", 1)
+  if a.plain_root == b.plain_root then return out end
+  local sign = b.plain_root and 0.5 or -0.5
+  out.eps = function(t) return eps * (1 - beta2 ^ t) ^ sign end
+  return out
+end
+
 --- The settings { lr, momentum } under which form `to` takes the steps that
 --- form `from` takes under `options`, { lr, momentum }; schedules of either
 --- become schedules. Forms are "heavy_ball" (also "pytorch", "polyak"),
 --- "average" ("ema"), "velocity" ("tensorflow", "sutskever"), and "nesterov",
 --- "nesterov_average", "nesterov_velocity"; within each three the steps are
---- the same, between them no setting makes them so.
+--- the same, between them no setting makes them so. Between "adam" ("pytorch
+--- adam") and "adam_hat" ("tensorflow adam") eps becomes a schedule.
 ---
 --- ```lua
 --- local o = sd.optim.convert("average", "pytorch", { lr = 1, momentum = 0.9 })
@@ -144,13 +170,14 @@ end
 ---@return { lr: number | function, momentum: number | function }
 return function(from, to, options)
   local a, b = form_of(from), form_of(to)
-  options = sd.check_options(options, { "lr", "momentum" }, "convert")
-  local lr = check(options.lr, "lr", math.huge)
-  local beta = check(options.momentum, "momentum", 1)
   if a.family ~= b.family then
     fail("convert: '%s' and '%s' take different steps under any settings",
          from, to)
   end
+  if a.family == "adam" then return adam(a, b, options) end
+  options = sd.check_options(options, { "lr", "momentum" }, "convert")
+  local lr = check(options.lr, "lr", math.huge)
+  local beta = check(options.momentum, "momentum", 1)
   if a.moves or a.averaged then
     lr, beta = (a.moves and from_moves or from_average)(lr, beta)
   end
