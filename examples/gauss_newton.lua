@@ -24,8 +24,10 @@ local function study(title, p)
                                                          rest / norm))
   print(("eigenvalues: %d negative, %d zero, %d positive"):format(
     inertia.negative, inertia.zero, inertia.positive))
-  print("largest of H", e.values)
-  print("largest of G", g.values)
+  print(("largest of H: %.4f, %.4f, %.4f"):format(
+    table.unpack(e.values:totable())))
+  print(("largest of G: %.4f, %.4f, %.4f"):format(
+    table.unpack(g.values:totable())))
   local d = H:density { steps = 60, probes = 8 }
   local function share(f) return 100 * (d:mean(f)) end
   print(("density: %.0f %% below -1e-3, %.0f %% within, %.0f %% above"):format(

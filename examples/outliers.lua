@@ -57,8 +57,11 @@ local H = sd.curvature.hessian(loss, params)
 local e = H:eigs { k = 3 }
 print(("\n4 classes: the class means hold %.0f %% of the Gauss-Newton trace")
   :format(100 * c.class / (c.trace - c.same)))
-print("largest eigenvalues of the Hessian   ", e.values)
-print("of the class means                   ", c.class_values)
+local row = ("%.4f  "):rep(3)
+print("largest eigenvalues of the Hessian     " ..
+      row:format(table.unpack(e.values:totable())))
+print("of the class means                     " ..
+      row:format(table.unpack(c.class_values:totable())))
 print(("overlap of their subspaces             %.3f (random: %.3f)"):format(
   sd.curvature.overlap(e, c.class_means:T()), 4 / H.n))
 x, y = x:narrow(1, 1, 16), y:narrow(1, 1, 16)
