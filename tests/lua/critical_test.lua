@@ -117,6 +117,19 @@ local _, away = critical.find(function(p) return sd.cross_entropy(net(p, a), b) 
 tap.is({ away.kind, away.converged }, { "not critical", false },
        "what is not critical has not converged: " .. away.reason)
 
+local function fit(p, u, v) return sd.cross_entropy(net(p, u), v) end
+local at = net:init { seed = 2, dtype = "f64" }
+local whole = { args = { a:to "f64", b } }
+local pieces = { args = { sd.curvature.chunks({ a:to "f64", b }, { size = 7 }) } }
+local one, many_pieces = critical.classify(fit, at, whole), critical.classify(fit, at, pieces)
+tap.near({ many_pieces.loss, many_pieces.gradient_norm, many_pieces.gain },
+         { one.loss, one.gradient_norm, one.gain }, 1e-12,
+         "a verdict over a data set in chunks")
+tap.near(select(2, critical.escape(fit, at, pieces)).loss,
+         select(2, critical.escape(fit, at, whole)).loss, 1e-9, "and the way down")
+tap.throws(function() critical.find(fit, at, pieces) end,
+           "find: takes the whole data set", "which finders want whole")
+
 -- ---- escapes -------------------------------------------------------------------------
 
 local down, info = critical.escape(double_well, t { 0, 0 })
