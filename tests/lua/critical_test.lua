@@ -108,10 +108,27 @@ local _, stuck = critical.find(function(p) return p[1] + p[1] ^ 3 / 3 + p[2] ^ 2
 tap.ok(not stuck.converged and stuck.kind == "not critical" and
        stuck.reason:find "gradient", "no critical point: " .. stuck.reason)
 
-local _, away = critical.find(function(p) return sd.exp(-p):sum() end, sd.zeros(2),
-                              { kind = "minimum", max_iter = 400 })
-tap.ok(away.kind ~= "not critical" or not away.converged,
+-- Labels that a network fits ever better: its minimum is at infinity.
+local net = sd.nn.mlp { 3, 5, 2, activation = "tanh" }
+local g = sd.generator(1)
+local a, b = sd.randn(20, 3, { generator = g }), sd.randint(1, 2, { 20 }, { generator = g })
+local _, away = critical.find(function(p) return sd.cross_entropy(net(p, a), b) end,
+                              net:init { seed = 1 }, { kind = "minimum", max_iter = 300 })
+tap.is({ away.kind, away.converged }, { "not critical", false },
        "what is not critical has not converged: " .. away.reason)
+
+local function fit(p, u, v) return sd.cross_entropy(net(p, u), v) end
+local at = net:init { seed = 2, dtype = "f64" }
+local whole = { args = { a:to "f64", b } }
+local pieces = { args = { sd.curvature.chunks({ a:to "f64", b }, { size = 7 }) } }
+local one, many_pieces = critical.classify(fit, at, whole), critical.classify(fit, at, pieces)
+tap.near({ many_pieces.loss, many_pieces.gradient_norm, many_pieces.gain },
+         { one.loss, one.gradient_norm, one.gain }, 1e-12,
+         "a verdict over a data set in chunks")
+tap.near(select(2, critical.escape(fit, at, pieces)).loss,
+         select(2, critical.escape(fit, at, whole)).loss, 1e-9, "and the way down")
+tap.throws(function() critical.find(fit, at, pieces) end,
+           "find: takes the whole data set", "which finders want whole")
 
 -- ---- escapes -------------------------------------------------------------------------
 

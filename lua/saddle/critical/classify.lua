@@ -1,5 +1,6 @@
 -- What kind of critical point is this, and how sure is the answer?
 
+local chunks = require "saddle.curvature.chunks"
 local fail = require "saddle.fail"
 local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
@@ -97,15 +98,15 @@ end
 ---@param f function of params, ...
 ---@param params any tree
 ---@param o? table tol (1e-4), zero (1e-5 in f32, 1e-8 in f64), k (5), exact,
----  args, scale (a curvature, in the place of a smaller max|lambda|, to which
----  zero is relative)
+---  args (f's further arguments, or { a data set in chunks }), scale (a
+---  curvature, in the place of a smaller max|lambda|, that zero is relative to)
 local function classify(f, params, o)
   models.callable(f, "classify", "f")
   o = sd.check_options(o, { "tol:F", "zero:F", "k:N", "args:L", "exact:B",
                             "scale:F" },
                        "classify")
   local args = o.args or {}
-  local loss, g = sd.value_and_grad(f)(params, table.unpack(args))
+  local loss, g = chunks.value_and_grad(f, params, args)
   local gnorm, size = sd.tree.norm(g):item(), sd.tree.norm(params):item()
   if gnorm ~= gnorm or gnorm == math.huge then
     fail("classify: the gradient is not finite (|g| = %g, loss %g)", gnorm,

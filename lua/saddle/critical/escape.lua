@@ -1,5 +1,6 @@
 -- Down from a saddle.
 
+local chunks = require "saddle.curvature.chunks"
 local classify = require "saddle.critical.classify"
 local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
@@ -29,8 +30,7 @@ return function(f, params, o)
   end
   local function at(s)
     local p = sd.tree.axpy(s, c.direction, params)
-    local loss = f(p, table.unpack(args))
-    return loss:item(), p
+    return chunks.loss(f, p, args):item(), p
   end
   local first = o.step or 1e-3 * math.max(sd.tree.norm(params):item(), 1)
   local best, loss, step = params, c.loss, 0

@@ -1,5 +1,6 @@
 -- A function of a tree as one of a flat vector, with what finders ask of it.
 
+local chunks = require "saddle.curvature.chunks"
 local core = require "saddle.core"
 local fail = require "saddle.fail"
 local models = require "saddle.curvature.models"
@@ -19,6 +20,9 @@ return function(f, start, args, what)
     fail("%s: parameters of %s; f32 or f64 needed", what, flat.dtype)
   end
   args = args or {}
+  if chunks.is(args[1]) then
+    fail("%s: takes the whole data set, not chunks of it", what)
+  end
   local function at(v) return (f(unravel(v), table.unpack(args))) end
   local p = { x = sd.eval(flat), n = flat:numel(), unravel = unravel,
               dense = flat:numel() <= dense_limit }

@@ -64,4 +64,32 @@ function chunks.make(data, o)
   return self
 end
 
+--- The loss f(params, ...) of the arguments in a list, which may be a data set
+--- in chunks: then their weighted sum, one after the other.
+function chunks.loss(f, params, args)
+  if not chunks.is(args[1]) then
+    return (f(params, table.unpack(args)))
+  end
+  local sum = 0
+  for _, c in ipairs(args[1]) do
+    sum = sd.eval(sum + c.weight * f(params, table.unpack(c.args)))
+  end
+  return sum
+end
+
+--- The same with its gradient, in the form of params.
+function chunks.value_and_grad(f, params, args)
+  local slope = sd.value_and_grad(f)
+  if not chunks.is(args[1]) then
+    return slope(params, table.unpack(args))
+  end
+  local sum, grad = 0, sd.tree.map(sd.zeros_like, params)
+  for _, c in ipairs(args[1]) do
+    local loss, g = slope(params, table.unpack(c.args))
+    sum, grad = sum + c.weight * loss, sd.tree.axpy(c.weight, g, grad)
+    sd.eval(sum, grad)
+  end
+  return sum, grad
+end
+
 return chunks
