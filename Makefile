@@ -152,7 +152,7 @@ check: deps
 	@ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=tests/lsan.txt \
 	  SADDLE_SLOW=1 $(MAKE) --no-print-directory $(ASAN) run-tests
 	@$(MAKE) --no-print-directory all
-	@SADDLE_GC=aggressive $(PROVE) $(LUA_TESTS)
+	@SADDLE_GC=aggressive $(PROVE) -j 2 $(LUA_TESTS)
 
 $(BUILD)/bench_limits: tests/bench/limits.c
 	@mkdir -p $(@D)
