@@ -153,8 +153,8 @@ local function adam(a, b, options)
 end
 
 --- The settings { lr, momentum } under which form `to` takes the steps that
---- form `from` takes under `options`, { lr, momentum }; schedules of either
---- become schedules. Forms are "heavy_ball" (also "pytorch", "polyak"),
+--- form `from` takes under `options`, { lr, momentum (or beta) }; schedules of
+--- either become schedules. Forms are "heavy_ball" (also "pytorch", "polyak"),
 --- "average" ("ema"), "velocity" ("tensorflow", "sutskever"), and "nesterov",
 --- "nesterov_average", "nesterov_velocity"; within each three the steps are
 --- the same, between them no setting makes them so. Between "adam" ("pytorch
@@ -175,9 +175,9 @@ return function(from, to, options)
          from, to)
   end
   if a.family == "adam" then return adam(a, b, options) end
-  options = sd.check_options(options, { "lr", "momentum" }, "convert")
+  options = sd.check_options(options, { "lr", "momentum", "beta" }, "convert")
   local lr = check(options.lr, "lr", math.huge)
-  local beta = check(options.momentum, "momentum", 1)
+  local beta = check(options.momentum or options.beta, "momentum", 1)
   if a.moves or a.averaged then
     lr, beta = (a.moves and from_moves or from_average)(lr, beta)
   end

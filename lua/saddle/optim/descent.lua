@@ -37,6 +37,7 @@ return function(optim)
   ---@param o? table lr (0.01), beta (0.9)
   optim.momentum = optim.rule {
     name = "momentum", tidy = true, defaults = { lr = 0.01, beta = 0.9 },
+    aliases = { momentum = "beta" },
     init = function(p) return { v = sd.zeros_like(p) } end,
     update = function(p, g, s, h)
       s.v = h.beta * s.v + (1 - h.beta) * g
