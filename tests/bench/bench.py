@@ -19,12 +19,13 @@ def run(f, n):
 
 
 def median_of(f):
-    run(f, 2)
     once = run(f, 1)
+    if once < 1:
+        once = run(f, 2)
     if once < 0.01:
         once = run(f, max(1, int(0.02 / once)))
     n = max(1, int(target / once))
-    values = sorted(run(f, n) for _ in range(samples))
+    values = sorted(run(f, n) for _ in range(samples if once < 1 else 1))
     return values[len(values) // 2]
 
 

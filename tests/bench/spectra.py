@@ -14,15 +14,16 @@ net = mlp(784, 512, 512, 10)
 params = list(net.parameters())
 x, y = torch.randn(1024, 784), torch.randint(0, 10, (1024,))
 n = sum(p.numel() for p in params)
-g = torch.autograd.grad(F.cross_entropy(net(x), y), params, create_graph=True)
 
 
 def product(v):
+    g = torch.autograd.grad(F.cross_entropy(net(x), y), params,
+                            create_graph=True)
     parts, at = [], 0
     for p in params:
         parts.append(v[at:at + p.numel()].view_as(p))
         at += p.numel()
-    hv = torch.autograd.grad(g, params, grad_outputs=parts, retain_graph=True)
+    hv = torch.autograd.grad(g, params, grad_outputs=parts)
     return torch.cat([h.reshape(-1) for h in hv])
 
 
