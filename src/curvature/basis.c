@@ -40,8 +40,9 @@ SdStatus sd_basis_new(SdBasis *b, SdDtype dtype, int64_t n, int64_t capacity,
     return sd_error_set(err, SD_EARGUMENT,
                         "basis: %lld vectors of %lld elements are too many",
                         (long long)capacity, (long long)n);
-  b->rows = sd_memory_alloc(bytes, err);
-  if (!b->rows) return err->code;
+  SdShape shape = {2, {capacity, n}};
+  if (sd_array_new(&b->array, dtype, &shape, err) != SD_OK) return err->code;
+  b->rows = b->array.data;
   b->work = sd_memory_alloc(work_doubles(capacity) * sizeof(double), err);
   if (b->work) return SD_OK;
   sd_basis_free(b);
@@ -49,8 +50,7 @@ SdStatus sd_basis_new(SdBasis *b, SdDtype dtype, int64_t n, int64_t capacity,
 }
 
 void sd_basis_free(SdBasis *b) {
-  size_t elements = (size_t)b->n * (size_t)b->capacity;
-  if (b->rows) sd_memory_free(b->rows, elements * sd_dtype_size(b->dtype));
+  sd_array_release(&b->array);
   if (b->work)
     sd_memory_free(b->work, work_doubles(b->capacity) * sizeof(double));
   b->rows = NULL;

@@ -7,8 +7,7 @@
 #ifndef SD_BASIS_H
 #define SD_BASIS_H
 
-#include "base/dtype.h"
-#include "base/error.h"
+#include "base/array.h"
 #include "curvature/vector.h"
 
 #include <stddef.h>
@@ -17,7 +16,8 @@
 typedef struct SdBasis {
   SdDtype dtype;
   int64_t n, capacity;
-  void *rows;
+  SdArray array; /* capacity x n, which others may hold on to */
+  void *rows;    /* its elements, or NULL */
   double *work; /* see basis.c */
 } SdBasis;
 

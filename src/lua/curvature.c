@@ -152,9 +152,20 @@ static int core_eigs(lua_State *L) {
 
 typedef struct LanczosResult {
   const SdLanczos *l;
-  const SdOperator *op;
   int keep;
 } LanczosResult;
+
+/* The first count rows as a tensor that shares their memory. */
+static void push_rows(lua_State *L, const SdBasis *b, int64_t count) {
+  SdBuilder builder;
+  SdNode **h = sd_lua_push_handle(L);
+  SdArray rows = sd_array_retain(&b->array);
+  rows.shape.dims[0] = count;
+  sd_builder_open(&builder);
+  SdNode *n = sd_node_leaf(&builder, &rows);
+  if (n) sd_lua_fill(h, n);
+  sd_lua_close(L, &builder);
+}
 
 static void push_lanczos(lua_State *L, const void *result) {
   const LanczosResult *r = result;
@@ -163,8 +174,7 @@ static void push_lanczos(lua_State *L, const void *result) {
   field_vector(L, "alpha", l->steps, l->alpha);
   field_vector(L, "beta", l->steps, l->beta);
   if (!r->keep) return;
-  SdShape s = {2, {l->steps, r->op->n}};
-  sd_lua_push_copy(L, r->op->dtype, &s, l->basis.rows);
+  push_rows(L, &l->basis, l->steps);
   lua_setfield(L, -2, "basis");
 }
 
@@ -180,7 +190,7 @@ static int core_lanczos(lua_State *L) {
                         .reorthogonalize = full, .keep_basis = full};
   if (sd_lanczos_run(&op, start, &o, &l, &err) != SD_OK)
     return sd_lua_operator_raise(L, &m, &err);
-  LanczosResult r = {&l, &op, full};
+  LanczosResult r = {&l, full};
   int good = push_protected(L, push_lanczos, &r);
   sd_lanczos_free(&l);
   return good ? 1 : lua_error(L);
