@@ -65,6 +65,12 @@ function common.distance(a, b, floor)
   return most
 end
 
+-- A test that got is within tol of want, and how near it is.
+function common.near(got, want, tol, name)
+  local d = common.distance(got, want)
+  common.tap.ok(d <= tol, ("%s (%.1e)"):format(name, d))
+end
+
 function common.same_shape(a, b)
   return table.concat(a.shape, ",") == table.concat(b.shape, ",")
 end

@@ -9,10 +9,7 @@ local curvature = sd.curvature
 local f64 = { dtype = "f64" }
 local rand = { dtype = "f64", generator = sd.generator(7) }
 
-local function near(got, want, tol, name)
-  local d = common.distance(got, want)
-  tap.ok(d <= tol, ("%s (%.1e)"):format(name, d))
-end
+local near = common.near
 
 -- M as an operator whose products of many vectors are taken at once.
 local function of(M)

@@ -9,10 +9,7 @@ local f64 = { dtype = "f64" }
 local g = sd.generator(2)
 local rand = { dtype = "f64", generator = g }
 
-local function near(got, want, tol, name)
-  local d = common.distance(got, want)
-  tap.ok(d <= tol, ("%s (%.1e)"):format(name, d))
-end
+local near = common.near
 
 -- ---- a classifier -------------------------------------------------------------
 

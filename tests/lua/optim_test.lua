@@ -3,7 +3,7 @@
 local here = debug.getinfo(1, "S").source:match "^@(.*)[/\\]" or "."
 package.path = here .. "/?.lua;" .. package.path
 local common = require "common"
-local sd, tap = common.sd, common.tap
+local sd, core, tap = common.sd, common.core, common.tap
 local golden = require "golden_optim"
 local optim, f64 = sd.optim, { dtype = "f64" }
 
@@ -147,6 +147,56 @@ local hoard = hoarder {}
 for _ = 1, 3 do u = hoard:step(bowl, u) end
 tap.ok(kept[1][1]:item() and kept[3][1]:item(),
        "a script's rule may keep its old states elsewhere")
+
+do -- a large state is written over, where only the optimizer has it
+  local n = 200000
+  local function rule(watch)
+    return optim.rule { name = "large", defaults = { lr = 0.1 },
+      init = function(q) return { m = sd.zeros_like(q) } end,
+      update = function(q, g, st, h)
+        watch(st)
+        st.m = 0.5 * st.m + g
+        watch(st)
+        return q - h.lr * st.m
+      end } {}
+  end
+  local ones = sd.eval(sd.ones({ n }, f64))
+  local function steps(opt, count)
+    local q = ones
+    for _ = 1, count do q = opt:apply(q, ones) end
+    return q
+  end
+  local wanted = steps(rule(function() end), 4)
+  local seen, pending = {}, {}
+  local opt = rule(function(st)
+    seen[#seen + 1], pending[#pending + 1] = st.m, st.m * 2
+  end)
+  local q = steps(opt, 4)
+  local function ends(x) return { x[1]:item(), x[n]:item() } end
+  for i, m in ipairs { 0, 1, 1, 1.5, 1.5, 1.75, 1.75, 1.875 } do
+    tap.is(ends(seen[i]), { m, m }, "a state kept by its rule stays " .. i)
+    tap.is(ends(pending[i]), { 2 * m, 2 * m }, "so does what waits on it")
+  end
+  tap.is(ends(q), ends(wanted), "the steps are the same")
+  local shown = opt:state().states[1].m
+  opt:apply(q, ones)
+  tap.is(ends(shown), { 1.875, 1.875 }, "a state that was shown stays")
+  if os.getenv "SADDLE_GC" then
+    tap.skip("a step takes no memory for its state",
+             "the incremental collector may leave handles")
+  else
+    opt = rule(function() end)
+    q = steps(opt, 5)
+    collectgarbage()
+    core.reset_peak()
+    local before = sd.memory().live
+    opt:apply(q, ones)
+    local grown = (sd.memory().peak - before) / (8 * n)
+    tap.ok(grown < 1.5, ("a step takes memory for its parameters alone: %.2f")
+      :format(grown))
+    tap.is(ends(opt:state().states[1].m), { 1.96875, 1.96875 }, "rightly")
+  end
+end
 
 -- ---- compiled steps are the same steps ------------------------------------
 

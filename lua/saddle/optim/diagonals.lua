@@ -2,7 +2,6 @@
 -- random signs z (Hutchinson), every so many steps.
 
 local core = require "saddle.core"
-local fail = require "saddle.fail"
 local sd = require "saddle.init"
 local terms = require "saddle.optim.terms"
 
@@ -18,17 +17,6 @@ local function evaluate(run, f, h, params, ...)
   return out, extra
 end
 
-local function check(rule)
-  return function(h)
-    if math.tointeger(h.every) == nil or h.every < 1 then
-      fail("%s: every must be a whole number above 0, not %s", rule,
-           tostring(h.every))
-    end
-  end
-end
-
-local function due(h, t) return (t - 1) % h.every == 0 end
-
 return function(optim)
   --- Sophia-H (Liu et al. 2023): m <- beta1 m + (1 - beta1) g; every every
   --- steps v <- beta2 v + (1 - beta2) z (H z); w <- w - lr clip(m / max(gamma
@@ -39,7 +27,7 @@ return function(optim)
     name = "sophia", tidy = true,
     defaults = { lr = 1e-3, beta1 = 0.96, beta2 = 0.99, gamma = 0.01,
                  eps = 1e-12, weight_decay = 0.1, every = 10, seed = 1 },
-    check = check "sophia", phase = due, evaluate = evaluate,
+    check = terms.every "sophia", phase = terms.due, evaluate = evaluate,
     init = terms.moments,
     update = function(p, g, s, h, diagonal)
       s.m = h.beta1 * s.m + (1 - h.beta1) * g
@@ -57,7 +45,7 @@ return function(optim)
     name = "adahessian", tidy = true,
     defaults = { lr = 0.15, beta1 = 0.9, beta2 = 0.999, eps = 1e-4,
                  hessian_power = 1, weight_decay = 0, every = 1, seed = 1 },
-    check = check "adahessian", phase = due, evaluate = evaluate,
+    check = terms.every "adahessian", phase = terms.due, evaluate = evaluate,
     init = function(p)
       local s = terms.moments(p)
       s.count = sd.zeros({}, { dtype = "f64" })

@@ -25,17 +25,6 @@ local function inverse_root(M, q, eps)
   return (Q * w ^ (-1 / q)):matmul(Q:T())
 end
 
-local function whole(rule)
-  return function(h)
-    if math.tointeger(h.every) == nil or h.every < 1 then
-      fail("%s: every must be a whole number above 0, not %s", rule,
-           tostring(h.every))
-    end
-  end
-end
-
-local function due(h, t) return (t - 1) % h.every == 0 end
-
 return function(optim)
   --- A matrix near U V' of M = U S V', by steps of Newton and Schulz with the
   --- coefficients of Jordan et al. (2024): singular values end near 1, between
@@ -95,7 +84,7 @@ return function(optim)
     name = "shampoo", tidy = true,
     defaults = { lr = 0.1, eps = 1e-4, every = 1, momentum = 0,
                  weight_decay = 0, max_size = 1024 },
-    check = whole "shampoo", phase = due,
+    check = terms.every "shampoo", phase = terms.due,
     init = function(p, h)
       local s = { v = sd.zeros_like(p) }
       local function side(name, n)
@@ -135,7 +124,7 @@ return function(optim)
     defaults = { lr = 3e-3, beta1 = 0.95, beta2 = 0.95, shampoo_beta = 0.95,
                  eps = 1e-8, weight_decay = 0.01, every = 10,
                  max_size = 1024 },
-    check = whole "soap", phase = due,
+    check = terms.every "soap", phase = terms.due,
     init = function(p, h)
       local s = terms.moments(p)
       local function side(name, n)

@@ -1,6 +1,7 @@
 -- What many rules share.
 
 local core = require "saddle.core"
+local fail = require "saddle.fail"
 local sd = require "saddle.init"
 
 local terms = {}
@@ -24,6 +25,18 @@ end
 --- Whether this is the first step (h.t is a number only there, or when all of
 --- them are).
 function terms.is_first(h) return h.t == 1 end
+
+--- The check of a rule that does something every `every` steps, and its phase:
+--- whether step t is one of them.
+function terms.every(rule)
+  return function(h)
+    if math.tointeger(h.every) == nil or h.every < 1 then
+      fail("%s: every must be a whole number above 0, not %s", rule,
+           tostring(h.every))
+    end
+  end
+end
+function terms.due(h, t) return (t - 1) % h.every == 0 end
 
 --- A number or a tensor as a tensor.
 function terms.tensor(v) return sd.is_tensor(v) and v or core.scalar(v) end
