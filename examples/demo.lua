@@ -67,8 +67,8 @@ for k, p in ipairs(solutions) do
   print(words)
   report:heading(name):text(words)
   local density = sd.curvature.hessian(study, p):density { probes = 2 }
-  report:figure(density:plot(o.dir .. "/density-" .. name .. ".png"),
-                "Eigenvalues of the Hessian.")
+  report:figure(density:plot(o.dir .. "/density-" .. name .. ".png",
+    { title = "Eigenvalues of the Hessian at the solution of " .. name }))
   local scan = at.plane(study, p, at.random(p, { seed = 1 }),
                         at.random(p, { seed = 2 }), { x = n, y = n })
   report:surface(scan:plot(o.dir .. "/surface-" .. name .. ".png",
