@@ -53,10 +53,14 @@ local optim = {}
 ---  phase(h, t) -> a constant of step t, given as h.phase; evaluate(run, f, h,
 ---  params, ...) -> what run(params, ...) gives ({ loss, gradients, f's further
 ---  results .., n = }), and a list over the leaves that update gets as its
----  fifth argument; average(p, s, h) -> p's average. tidy = true promises that
----  the rule computes from its arguments alone and keeps tensors nowhere but
----  in its state: it is then traced once and replayed, and memory is used
----  again at once.
+---  fifth argument; average(p, s, h) -> p's average.
+---  A rule whose functions only compute is traced and then replayed, at the
+---  speed of the built-in ones (opt.replays says whether): from the second step
+---  on h.t and schedules' values are tensors in it, and its state holds nothing
+---  but tensors. One that reads tables or tensors from outside, sets variables
+---  there, prints, draws from math.random or compares h.t runs in Lua in each
+---  step. tidy = true promises that it computes from its arguments alone, and
+---  false that it must run.
 function optim.rule(rule)
   sd.check_options(rule, { "name:S", "defaults:L", "init:C", "update:C",
                            "step:C", "check:C", "doc:S", "tidy:B",

@@ -13,6 +13,7 @@ static int open_core(lua_State *L) {
   sd_lua_open_tree(L);
   sd_lua_open_transform(L);
   sd_lua_open_replay(L);
+  sd_lua_open_bytecode(L);
   sd_lua_open_system(L);
   sd_lua_open_io(L);
   sd_lua_open_curvature(L);

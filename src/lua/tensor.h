@@ -80,6 +80,7 @@ void sd_lua_open_ops(lua_State *L);       /* one function for each op */
 void sd_lua_open_tree(lua_State *L);
 void sd_lua_open_transform(lua_State *L);
 void sd_lua_open_replay(lua_State *L);
+void sd_lua_open_bytecode(lua_State *L);
 void sd_lua_open_system(lua_State *L);
 void sd_lua_open_io(lua_State *L);
 void sd_lua_open_curvature(lua_State *L);

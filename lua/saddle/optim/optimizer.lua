@@ -8,6 +8,7 @@ local hyper = require "saddle.optim.hyper"
 local module = require "saddle.module"
 local replay = require "saddle.optim.replay"
 local sd = require "saddle.init"
+local stepper = require "saddle.optim.stepper"
 local update = require "saddle.optim.update"
 local pack, unpack = table.pack, table.unpack
 
@@ -59,7 +60,9 @@ function meta:__index(key)
   if key == "name" or key == "t" or general[key] then return own[key] end
   -- Whether gradients are all it needs, so that opt:apply serves.
   if key == "applies" then return not (own.closure or own.evaluates) end
-  local known = { "name", "t", "applies", unpack(methods) }
+  -- Whether its steps are replayed rather than run in Lua.
+  if key == "replays" then return not own.closure and replay.wanted(own) end
+  local known = { "name", "t", "applies", "replays", unpack(methods) }
   for _, p in ipairs(own.parts) do
     for k in pairs(p.hyper) do known[#known + 1] = k end
   end
@@ -247,8 +250,8 @@ local function plain(own, params, grads, extra)
   return core.rebuild(params, new)
 end
 
--- A tidy rule's update is a replayed function of parameters, gradients and
--- what its parts found beside them.
+-- The update as a replayed function of parameters, gradients and what the
+-- parts found beside them.
 local function updater(own)
   own.updater = own.updater or replay.new(own, {
     work = function(carried, time, params, grads, extra)
@@ -256,14 +259,22 @@ local function updater(own)
       check_count(own, list, carried.states)
       local new, states = update.all(own, list, g, carried.states, paths, time,
                                      extra)
+      replay.verify(own, carried.states, states)
       return replay.next(carried.t, states), core.rebuild(params, new)
     end,
     plain = function(...) return plain(own, ...) end })
   return own.updater
 end
 
+-- The new parameters, and whether the step was replayed. A rule that cannot be
+-- traced after all is left alone from then on.
 local function move(own, params, grads, extra)
-  if own.tidy then return updater(own)(params, grads, extra) end
+  if not replay.wanted(own) then return plain(own, params, grads, extra) end
+  if own.tidy then return updater(own)(params, grads, extra), true end
+  local ok, new = pcall(updater(own), params, grads, extra)
+  if ok then return new, true end
+  stepper.pass_interrupt(new)
+  own.tidy = false
   return plain(own, params, grads, extra)
 end
 
@@ -287,7 +298,7 @@ function optimizer:apply(params, grads)
       return params
     end
   end
-  return move(own, params, grads)
+  return (move(own, params, grads))
 end
 
 -- A rule's own step, whose state changes only when it succeeds. Contexts
@@ -329,9 +340,9 @@ local function move_if_finite(own, params, out, streams)
     refuse(own, trouble(own, out[1], out[2]))
     return params, out[1], unpack(out, 3, out.n)
   end
-  local new = move(own, params, out[2], out.extra)
+  local new, replayed = move(own, params, out[2], out.extra)
   -- Nobody else has the gradients; their memory serves the next ones.
-  if own.tidy then core.release(grads) end
+  if replayed then core.release(grads) end
   return new, out[1], unpack(out, 3, out.n)
 end
 
@@ -546,7 +557,8 @@ function optimizer.new(name, parts, options)
   end
   for _, part in ipairs(parts) do
     local rule = part.rule
-    own.tidy = own.tidy and rule.tidy or false
+    if rule.tidy == false then own.tidy = false
+    elseif not rule.tidy and own.tidy then own.tidy = nil end
     own.phased = own.phased or rule.phase ~= nil
     own.evaluates = own.evaluates or rule.evaluate ~= nil
     own.closure = own.closure or rule.step ~= nil

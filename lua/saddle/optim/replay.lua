@@ -2,7 +2,10 @@
 -- optimizer's state between calls.
 
 local core = require "saddle.core"
+local fail = require "saddle.fail"
 local hyper = require "saddle.optim.hyper"
+local purity = require "saddle.optim.purity"
+local sd = require "saddle.init"
 local update = require "saddle.optim.update"
 
 local replay = {}
@@ -111,6 +114,72 @@ function replay.new(own, o)
     end
     return finish(t, run(values, params, ...))
   end
+end
+
+-- ---- rules that may be replayed --------------------------------------------
+
+-- The functions of the user's rules that a trace would stand for; nil where
+-- they are told to be left alone, or get functions with the hyper-parameters.
+local function in_doubt(own)
+  local list = {}
+  for _, part in ipairs(own.parts) do
+    local rule = part.rule
+    if rule.tidy == false or rule.takes then return end
+    if not rule.tidy then
+      for _, name in ipairs { "transform", "all", "update", "after" } do
+        list[#list + 1] = rule[name]
+      end
+    end
+  end
+  return list
+end
+
+local function look(own)
+  local list, varying = in_doubt(own), { "t" }
+  if not list then return end
+  for _, e in ipairs(hyper.schedules(own.parts)) do
+    varying[#varying + 1] = e.name
+  end
+  own.looked = own.version
+  own.constants = purity.constants(list, varying)
+end
+
+-- Rules that keep changing are not worth a plan each time.
+local most = 16
+
+--- Whether steps of gradients and parameters alone are replayed: those of tidy
+--- rules (own.tidy), never those of untidy ones; where that is not said (nil),
+--- as long as the rules' functions are pure and what they read stays the same.
+function replay.wanted(own)
+  if own.tidy ~= nil then return own.tidy end
+  if own.looked ~= own.version then
+    look(own)
+  elseif own.constants and not purity.same(own.constants) then
+    own.version = own.version + 1
+    look(own)
+  end
+  if not own.constants then own.tidy = false end
+  return own.constants ~= nil
+end
+
+local function only_tensors(t)
+  for k, v in pairs(t) do
+    if sd.is_tensor(k) then fail "the state's form depends on a tensor"
+    elseif type(v) == "table" then only_tensors(v)
+    elseif not sd.is_tensor(v) then
+      fail("a %s in the state is a constant of the plan", type(v))
+    end
+  end
+end
+
+--- Looks at the states before and after a step that was traced; an error when
+--- the plan cannot stand for the steps to come.
+function replay.verify(own, old, new)
+  if own.tidy then return end
+  own.traces = (own.traces or 0) + 1
+  if own.traces > most then fail("%d plans were made", most) end
+  only_tensors(old)
+  only_tensors(new)
 end
 
 return replay
