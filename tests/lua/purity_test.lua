@@ -96,6 +96,16 @@ compare("a learning rate that is set", function()
   return { update = function(p, g, _, h) return p - h.lr * g end }
 end, true, nil, function(opt, k) if k == 4 then opt.lr = 0.02 end end)
 
+compare("one that is set after each step", function()
+  return { update = function(p, g, s, h)
+    s.m = average(s, g, h)
+    return p - h.lr * s.m
+  end }
+end, true, nil, function(opt, k)
+  opt.lr = 0.05 / k
+  tap.is(opt.lr, 0.05 / k, "and is what it was set to")
+end)
+
 do
   local opt = optim.chain { optim.clip_norm(0.5), optim.rule {
     name = "mine", defaults = { lr = 0.1 },
@@ -132,6 +142,7 @@ do
 end
 
 do
+  -- luacheck: globals global_rate
   rawset(_G, "global_rate", 0.1)
   compare("a global that changes", function()
     rawset(_G, "global_rate", 0.1)
@@ -283,7 +294,7 @@ do
   tap.ok((opt:state().states[1].m - before):abs():max():item() == 0 and
          opt.t == 3, "has the state of before")
   wrong = false
-  p = opt:step(loss, p)
+  opt:step(loss, p)
   tap.is(opt.t, 4, "and goes on")
 end
 

@@ -1,9 +1,10 @@
 -- Hyper-parameters: what a rule takes, checked when given; numbers or
 -- schedules; overridden for groups of parameters; their values in a step.
 --
--- A part is { rule =, hyper =, groups =, per =, generator = }: one rule at work
--- in an optimizer, which takes one of its own steps in per steps of the
--- optimizer, and draws from the generator when it has a seed.
+-- A part is { rule =, hyper =, groups =, per =, times =, generator = }: one
+-- rule at work in an optimizer, which takes one of its own steps in per steps
+-- of the optimizer, counts how often each value was set, and draws from the
+-- generator when it has a seed.
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
@@ -17,6 +18,13 @@ function hyper.callable(v)
   return type(mt) == "table" and mt.__call ~= nil
 end
 local callable = hyper.callable
+
+-- A number that is set again and again becomes a schedule of what it was last
+-- set to: the plans of replayed steps then stand.
+local held = { __call = function(self) return self.value end }
+local often = 3
+
+local function is_held(v) return getmetatable(v) == held end
 
 --- The number, or the schedule's value for step t.
 function hyper.value(v, t)
@@ -32,6 +40,12 @@ function hyper.scheduled(part, name, v, t)
          name, type(value))
   end
   return value
+end
+
+--- The value of a hyper-parameter in words.
+function hyper.text(v)
+  if is_held(v) then return tostring(v.value) end
+  return callable(v) and "schedule" or tostring(v)
 end
 
 local function unknown(rule, name, more)
@@ -69,12 +83,22 @@ local function check_all(rule, h)
   if rule.check then rule.check(h) end
 end
 
---- Sets a hyper-parameter of the part, if it may have that value.
+--- Sets a hyper-parameter of the part, if it may have that value; returns
+--- whether plans in which the numbers are constants still stand.
 function hyper.set(part, name, v)
   hyper.check(part.rule, name, v)
   check_all(part.rule, setmetatable({ [name] = v }, { __index = part.hyper }))
-  part.hyper[name] = v
+  local old, times = part.hyper[name], part.times
+  local number = type(v) == "number" and name ~= "seed"
+  if number and is_held(old) then
+    old.value = v
+    return true
+  end
+  times[name] = (times[name] or 0) + 1
+  part.hyper[name] = number and times[name] >= often and
+                     setmetatable({ value = v }, held) or v
   if name == "seed" then part.generator = nil end
+  return false
 end
 
 local function check_groups(rule, h, groups)
@@ -122,7 +146,8 @@ end
 --- The part of a rule with these options; those named in general are not the
 --- rule's.
 function hyper.part(rule, options, general)
-  local part = { rule = rule, hyper = {}, groups = {}, per = 1 }
+  local part = { rule = rule, hyper = {}, groups = {}, per = 1,
+                 times = {} }
   options = renamed(rule, options)
   for k, v in pairs(rule.defaults) do part.hyper[k] = v end
   for k, v in pairs(options) do
@@ -145,9 +170,9 @@ end
 --- A part of its own with the same values.
 function hyper.copy(part, per)
   local h = {}
-  for k, v in pairs(part.hyper) do h[k] = v end
+  for k, v in pairs(part.hyper) do h[k] = is_held(v) and v.value or v end
   return { rule = part.rule, hyper = h, groups = part.groups,
-           per = part.per * (per or 1) }
+           per = part.per * (per or 1), times = {} }
 end
 
 --- The hyper-parameters in step t of the leaf at path (nil: of none);

@@ -84,8 +84,8 @@ function meta:__newindex(key, v)
   if general[key] then
     check_general(own.name, key, v)
     own[key] = v
-  else
-    hyper.set(part_with(own, key) or own.parts[1], key, v)
+  elseif hyper.set(part_with(own, key) or own.parts[1], key, v) then
+    return
   end
   own.version = own.version + 1
 end
@@ -93,8 +93,7 @@ end
 local function describe(part)
   local list = {}
   for k, v in pairs(part.hyper) do
-    list[#list + 1] = ("%s = %s"):format(
-      k, hyper.callable(v) and "schedule" or tostring(v))
+    list[#list + 1] = k .. " = " .. hyper.text(v)
   end
   table.sort(list)
   return ("%s{ %s }"):format(part.rule.name, table.concat(list, ", "))
