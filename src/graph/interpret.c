@@ -159,6 +159,9 @@ static int scratch_blocks(const Run *r) {
          (p->layout == SD_FOLD_COLUMNS);
 }
 
+/* Blocks do not all lie in the same cache sets. */
+static size_t slot_of(const SdProgram *p) { return BLOCK * p->widest + 64; }
+
 static char *thread_block(const Thread *t, int k) {
   return t->temps + (size_t)k * t->run->slot;
 }
@@ -452,6 +455,11 @@ static void plan_columns(Run *r) {
   r->tasks = p->planes * r->chunks * ((p->columns + STRIP - 1) / STRIP);
 }
 
+static void plan_folds(Run *r) {
+  if (r->p->layout == SD_FOLD_ROWS) plan_rows(r);
+  if (r->p->layout == SD_FOLD_COLUMNS) plan_columns(r);
+}
+
 static void do_task(Thread *t, int64_t task) {
   if (t->run->p->layout == SD_FOLD_ROWS) rows_task(t, task);
   else if (t->run->p->layout == SD_FOLD_COLUMNS) columns_task(t, task);
@@ -534,20 +542,24 @@ static int prepare(Run *r, const SdProgram *p, const SdArray *const *inputs,
   r->p = p;
   r->ndirect = r->nodd = r->nstreams = r->whole = 0;
   r->chunks = 1;
-  r->slot = BLOCK * p->widest + 64; /* not all in the same cache sets */
+  r->slot = slot_of(p);
   r->tasks = (p->numel + TASK - 1) / TASK;
   bind(r, inputs, outputs, written);
   r->block = r->far ? FAR_BLOCK : BLOCK;
-  if (p->layout == SD_FOLD_ROWS) plan_rows(r);
-  if (p->layout == SD_FOLD_COLUMNS) plan_columns(r);
+  plan_folds(r);
   return choose_threads(r);
 }
 
-size_t sd_program_scratch(const SdProgram *p, const SdArray *const *inputs,
-                          SdArray *const *outputs, double written) {
-  Run r;
-  int threads = prepare(&r, p, inputs, outputs, written);
-  return layout_memory(&r, threads, NULL);
+size_t sd_program_scratch(const SdProgram *p) {
+  Run r; /* large: only what counts is set */
+  r.p = p;
+  r.nodd = p->ninputs;
+  r.nstreams = p->noutputs;
+  r.chunks = 1;
+  r.slot = slot_of(p);
+  r.block = BLOCK;
+  plan_folds(&r);
+  return layout_memory(&r, sd_thread_count(), NULL);
 }
 
 static void run_in(Run *r, int threads, void *memory,

@@ -62,10 +62,9 @@ SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,
                         SdArray *const *outputs, SdError *err);
 
 /* The same where nothing may fail any more: scratch has as many bytes as
-** sd_program_scratch says, and an interrupt waits.  written: the bytes of
-** all that is written before somebody reads it. */
-size_t sd_program_scratch(const SdProgram *p, const SdArray *const *inputs,
-                          SdArray *const *outputs, double written);
+** sd_program_scratch says will do for any operands, and an interrupt waits.
+** written: the bytes of all that is written before somebody reads it. */
+size_t sd_program_scratch(const SdProgram *p);
 void sd_program_run_whole(const SdProgram *p, const SdArray *const *inputs,
                           SdArray *const *outputs, double written,
                           void *scratch);

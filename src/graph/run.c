@@ -166,11 +166,7 @@ static SdStatus run_in_rooms(SdPlan *p, SdArray **rooms, SdError *err) {
   for (int i = p->tail; i < p->nsteps && s == SD_OK; i++) {
     s = allocate_outputs(p, &p->steps[i], err);
     if (s == SD_OK) written += written_by(p, &p->steps[i]);
-  }
-  for (int i = p->tail; i < p->nsteps && s == SD_OK; i++) {
-    find_operands(p, &p->steps[i], &o);
-    size_t bytes =
-        sd_program_scratch(p->steps[i].program, o.in, o.out, written);
+    size_t bytes = sd_program_scratch(p->steps[i].program);
     if (bytes > most) most = bytes;
   }
   void *scratch = s == SD_OK ? sd_memory_alloc(most, err) : NULL;

@@ -12,7 +12,7 @@
 
 typedef struct Slice { /* of every dim */
   int64_t start[SD_MAX_DIMS], count[SD_MAX_DIMS], step[SD_MAX_DIMS];
-  int drop[SD_MAX_DIMS]; /* a single place: the dim goes */
+  unsigned dropped; /* bits: a single place, the dim goes */
 } Slice;
 
 static void push_shape(lua_State *L, const SdShape *s) {
@@ -24,11 +24,11 @@ static void push_shape(lua_State *L, const SdShape *s) {
 }
 
 static void whole(const SdNode *x, Slice *s) {
+  s->dropped = 0;
   for (int i = 0; i < x->shape.ndim; i++) {
     s->start[i] = 0;
     s->count[i] = x->shape.dims[i];
     s->step[i] = 1;
-    s->drop[i] = 0;
   }
 }
 
@@ -47,7 +47,7 @@ static void single(lua_State *L, const SdNode *x, int dim, int i, Slice *s) {
                 sd_shape_text(&x->shape).text);
   s->start[dim] = k > 0 ? k - 1 : k + n;
   s->count[dim] = 1;
-  s->drop[dim] = 1;
+  s->dropped |= 1u << dim;
 }
 
 /* A field of the range on the top of the stack. */
@@ -114,23 +114,18 @@ static int read_slice(lua_State *L, const SdNode *x, int i, Slice *s) {
 static SdShape kept(const Slice *s, int ndim) {
   SdShape r = {.ndim = 0};
   for (int i = 0; i < ndim; i++)
-    if (!s->drop[i]) r.dims[r.ndim++] = s->count[i];
+    if (!(s->dropped >> i & 1)) r.dims[r.ndim++] = s->count[i];
   return r;
-}
-
-static SdNode *slice(SdBuilder *b, SdNode *x, const Slice *s) {
-  SdShape shape = kept(s, x->shape.ndim);
-  return sd_reshape(b, sd_slice(b, x, s->start, s->count, s->step), &shape);
 }
 
 /* x with v laid over a slice of it. */
 static SdNode *overlaid(SdBuilder *b, SdNode *x, const Slice *s, SdNode *v) {
-  SdShape part = {.ndim = x->shape.ndim}, shape = kept(s, x->shape.ndim);
-  memcpy(part.dims, s->count, sizeof part.dims);
-  v = sd_expand(b, sd_cast(b, v, (SdDtype)x->dtype), &shape);
-  v = sd_embed(b, sd_reshape(b, v, &part), &x->shape, s->start, s->step);
+  SdShape part = kept(s, x->shape.ndim);
+  v = sd_expand(b, sd_cast(b, v, (SdDtype)x->dtype), &part);
+  v = sd_embed(b, v, &x->shape, s->start, s->step, s->dropped);
   SdNode *one = sd_full(b, SD_BOOL, &part, 1);
-  SdNode *inside = sd_embed(b, one, &x->shape, s->start, s->step);
+  SdNode *inside =
+      sd_embed(b, one, &x->shape, s->start, s->step, s->dropped);
   return sd_where(b, inside, v, x);
 }
 
@@ -261,7 +256,7 @@ static int index_value(lua_State *L, SdNode *x) {
                        luaL_tolstring(L, 2, NULL));
   SdNode **h = sd_lua_push_handle(L);
   sd_builder_open(&b);
-  if (sliced) y = slice(&b, x, &s);
+  if (sliced) y = sd_slice(&b, x, s.start, s.count, s.step, s.dropped);
   else if (k->dtype == SD_BOOL) y = select_mask(&b, x, k);
   else y = select_places(&b, x, k);
   if (y) sd_lua_fill(h, y);

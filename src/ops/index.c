@@ -189,7 +189,7 @@ static SdNode *covered(SdBuilder *b, SdNode *x, int dim, SdNode *index) {
       part.dims[i] = index->shape.dims[i];
   }
   if (sd_shape_equal(&part, &x->shape)) return x;
-  return sd_slice(b, x, start, part.dims, step);
+  return sd_slice(b, x, start, part.dims, step, 0);
 }
 
 static int gather_call(SdBuilder *b, const SdOp *op, const SdCall *c,
@@ -233,7 +233,7 @@ static SdNode *embedded(SdBuilder *b, SdNode *y, const SdShape *shape) {
                              sd_shape_text(shape).text,
                              sd_shape_text(&y->shape).text);
   }
-  return sd_embed(b, y, shape, start, step);
+  return sd_embed(b, y, shape, start, step, 0);
 }
 
 /* The script's scatter_add(x, dim, index, src): x plus what is scattered. */

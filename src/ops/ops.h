@@ -78,14 +78,15 @@ int sd_is_turned(const SdNode *x);
 SdNode *sd_expand(SdBuilder *b, SdNode *x, const SdShape *shape);
 SdNode *sd_unsqueeze(SdBuilder *b, SdNode *x, int dim);
 SdNode *sd_squeeze(SdBuilder *b, SdNode *x, int dim);
-/* Elements start, start + step, .. (count of them) of each dim. */
+/* Elements start, start + step, .. (count of them) of each dim; without the
+** dims whose bits are dropped, which have one. */
 SdNode *sd_slice(SdBuilder *b, SdNode *x, const int64_t *start,
-                 const int64_t *count, const int64_t *step);
+                 const int64_t *count, const int64_t *step, unsigned dropped);
 SdNode *sd_narrow(SdBuilder *b, SdNode *x, int dim, int64_t start,
                   int64_t count);
 /* The transpose of slice: zeros of the given shape with x laid in. */
 SdNode *sd_embed(SdBuilder *b, SdNode *x, const SdShape *shape,
-                 const int64_t *start, const int64_t *step);
+                 const int64_t *start, const int64_t *step, unsigned dropped);
 SdNode *sd_cat(SdBuilder *b, SdNode *const *x, int n, int dim);
 
 /* ---- indexing; index is i64 and counts from 1 --------------------------- */

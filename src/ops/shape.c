@@ -316,19 +316,25 @@ static int expand_call(SdBuilder *b, const SdOp *op, const SdCall *c,
 
 /* ---- slice and its transpose -------------------------------------------- */
 
+/* Start, step and extent of the dims of the larger side, and the bits of those
+** that the smaller one is without, as a number. */
+static int dims_of(const SdNode *y) { return y->attr->count / 3; }
 static int64_t start_of(const SdNode *y, int i) { return y->attr->i[i]; }
 static int64_t step_of(const SdNode *y, int i) {
-  return y->attr->i[y->shape.ndim + i];
+  return y->attr->i[dims_of(y) + i];
 }
 static int64_t extent_of(const SdNode *y, int i) {
-  return y->attr->i[2 * y->shape.ndim + i];
+  return y->attr->i[2 * dims_of(y) + i];
 }
+static unsigned dropped_by(const SdNode *y) { return (unsigned)y->attr->f; }
 
 static SdStatus slice_infer(SdNode *y, SdError *err) {
-  int n = y->in[0]->shape.ndim;
   (void)err;
   y->dtype = y->in[0]->dtype;
-  y->shape = attr_shape(y, 2 * n, n);
+  y->shape.ndim = 0;
+  for (int i = 0; i < dims_of(y); i++)
+    if (!(dropped_by(y) >> i & 1))
+      y->shape.dims[y->shape.ndim++] = extent_of(y, i);
   return SD_OK;
 }
 
@@ -338,9 +344,10 @@ static SdStatus slice_eval(const SdNode *y, const SdArray *const *in,
   (void)err;
   *out = sd_array_retain(in[0]);
   out->shape = y->shape;
-  for (int i = 0; i < y->shape.ndim; i++) {
-    if (y->shape.dims[i] > 0) offset += start_of(y, i) * in[0]->strides[i];
-    out->strides[i] = in[0]->strides[i] * step_of(y, i);
+  for (int i = 0, k = 0; i < dims_of(y); i++) {
+    if (extent_of(y, i) > 0) offset += start_of(y, i) * in[0]->strides[i];
+    if (!(dropped_by(y) >> i & 1))
+      out->strides[k++] = in[0]->strides[i] * step_of(y, i);
   }
   if (sd_shape_numel(&y->shape) > 0)
     out->data = (char *)in[0]->data +
@@ -348,11 +355,10 @@ static SdStatus slice_eval(const SdNode *y, const SdArray *const *in,
   return SD_OK;
 }
 
-static SdNode *strided_node(SdBuilder *b, const SdOp *op, SdNode *x,
+static SdNode *strided_node(SdBuilder *b, const SdOp *op, SdNode *x, int n,
                             const int64_t *start, const int64_t *step,
-                            const int64_t *extent) {
-  SdAttr attr = {.count = 0};
-  int n = x->shape.ndim;
+                            const int64_t *extent, unsigned dropped) {
+  SdAttr attr = {.count = 0, .f = dropped};
   push_dims(&attr, start, n);
   push_dims(&attr, step, n);
   push_dims(&attr, extent, n);
@@ -360,23 +366,26 @@ static SdNode *strided_node(SdBuilder *b, const SdOp *op, SdNode *x,
 }
 
 SdNode *sd_slice(SdBuilder *b, SdNode *x, const int64_t *start,
-                 const int64_t *count, const int64_t *step) {
-  int whole = 1;
+                 const int64_t *count, const int64_t *step,
+                 unsigned dropped) {
+  int whole = dropped == 0;
   if (!x) return NULL;
   for (int i = 0; i < x->shape.ndim; i++)
     whole &= start[i] == 0 && step[i] == 1 && count[i] == x->shape.dims[i];
   if (whole) return x;
-  return strided_node(b, &table[SLICE], x, start, step, count);
+  return strided_node(b, &table[SLICE], x, x->shape.ndim, start, step, count,
+                      dropped);
 }
 
 SdNode *sd_embed(SdBuilder *b, SdNode *x, const SdShape *shape,
-                 const int64_t *start, const int64_t *step) {
-  if (!x || sd_shape_equal(&x->shape, shape)) {
-    int plain = x != NULL;
-    for (int i = 0; x && i < x->shape.ndim; i++) plain &= step[i] == 1;
-    if (plain || !x) return x;
-  }
-  return strided_node(b, &table[EMBED], x, start, step, shape->dims);
+                 const int64_t *start, const int64_t *step,
+                 unsigned dropped) {
+  if (!x) return NULL;
+  int plain = sd_shape_equal(&x->shape, shape);
+  for (int i = 0; i < shape->ndim; i++) plain &= step[i] == 1;
+  if (plain) return x;
+  return strided_node(b, &table[EMBED], x, shape->ndim, start, step,
+                      shape->dims, dropped);
 }
 
 SdNode *sd_narrow(SdBuilder *b, SdNode *x, int dim, int64_t start,
@@ -388,33 +397,38 @@ SdNode *sd_narrow(SdBuilder *b, SdNode *x, int dim, int64_t start,
     n[i] = i == dim ? count : x->shape.dims[i];
     one[i] = 1;
   }
-  return sd_slice(b, x, s, n, one);
+  return sd_slice(b, x, s, n, one, 0);
 }
 
 static SdNode *slice_t(SdBuilder *b, SdNode *y, int i, SdNode *g) {
   return sd_embed(b, g, &y->in[i]->shape, y->attr->i,
-                  y->attr->i + y->shape.ndim);
+                  y->attr->i + dims_of(y), dropped_by(y));
 }
 
 static SdNode *embed_t(SdBuilder *b, SdNode *y, int i, SdNode *g) {
-  return sd_slice(b, g, y->attr->i, y->in[i]->shape.dims,
-                  y->attr->i + y->shape.ndim);
+  int64_t count[SD_MAX_DIMS];
+  for (int d = 0, k = 0; d < dims_of(y); d++)
+    count[d] = dropped_by(y) >> d & 1 ? 1 : y->in[i]->shape.dims[k++];
+  return sd_slice(b, g, y->attr->i, count, y->attr->i + dims_of(y),
+                  dropped_by(y));
 }
 
 static SdNode *strided_batch(SdBuilder *b, SdNode *y, SdNode *const *in,
                              const int *batched, int64_t size) {
   int64_t v[3][SD_MAX_DIMS + 1] = {{0}, {1}, {size}};
+  int n = dims_of(y);
   (void)batched;
-  for (int i = 0; i < y->shape.ndim; i++) {
+  for (int i = 0; i < n; i++) {
     v[0][i + 1] = start_of(y, i);
     v[1][i + 1] = step_of(y, i);
     v[2][i + 1] = extent_of(y, i);
   }
-  return strided_node(b, y->op, in[0], v[0], v[1], v[2]);
+  return strided_node(b, y->op, in[0], n + 1, v[0], v[1], v[2],
+                      dropped_by(y) << 1);
 }
 
 static SdStatus embed_infer(SdNode *y, SdError *err) {
-  int n = y->in[0]->shape.ndim;
+  int n = dims_of(y);
   y->dtype = y->in[0]->dtype;
   y->shape = attr_shape(y, 2 * n, n);
   return sd_shape_check(&y->shape, "pad", err);
@@ -427,11 +441,12 @@ static SdStatus embed_eval(const SdNode *y, const SdArray *const *in,
   (void)err;
   if (n) memset(out->data, 0, (size_t)n * size);
   if (sd_array_numel(in[0]) == 0) return SD_OK;
-  for (int i = 0; i < y->shape.ndim; i++) {
+  for (int i = 0, k = 0; i < y->shape.ndim; i++) {
     offset += start_of(y, i) * out->strides[i];
-    strides[i] = out->strides[i] * step_of(y, i);
+    if (!(dropped_by(y) >> i & 1))
+      strides[k++] = out->strides[i] * step_of(y, i);
   }
-  sd_copy_strided(y->shape.ndim, in[0]->shape.dims, size,
+  sd_copy_strided(in[0]->shape.ndim, in[0]->shape.dims, size,
                   (char *)out->data + offset * (int64_t)size, strides,
                   in[0]->data, in[0]->strides);
   return SD_OK;
@@ -466,7 +481,7 @@ static int flip_call(SdBuilder *b, const SdOp *op, const SdCall *c,
     start[i] = flipped && x->shape.dims[i] ? x->shape.dims[i] - 1 : 0;
     step[i] = flipped ? -1 : 1;
   }
-  out[0] = sd_slice(b, x, start, x->shape.dims, step);
+  out[0] = sd_slice(b, x, start, x->shape.dims, step, 0);
   return out[0] != NULL;
 }
 
@@ -507,13 +522,13 @@ static int pad_call(SdBuilder *b, const SdOp *op, const SdCall *c,
       return 0;
     }
   }
-  SdNode *inner = sd_slice(b, x, from, count, step);
+  SdNode *inner = sd_slice(b, x, from, count, step, 0);
   if (!c->a[2].given || c->a[2].f == 0) {
-    out[0] = sd_embed(b, inner, &shape, start, step);
+    out[0] = sd_embed(b, inner, &shape, start, step, 0);
   } else {
     SdNode *one = sd_full(b, SD_BOOL, inner ? &inner->shape : &shape, 1);
-    SdNode *inside = sd_embed(b, one, &shape, start, step);
-    out[0] = sd_where(b, inside, sd_embed(b, inner, &shape, start, step),
+    SdNode *inside = sd_embed(b, one, &shape, start, step, 0);
+    out[0] = sd_where(b, inside, sd_embed(b, inner, &shape, start, step, 0),
                       sd_number(b, c->a[2].f, 0));
   }
   return out[0] != NULL;
