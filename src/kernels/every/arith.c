@@ -28,6 +28,15 @@ typedef uint64_t wrap;
 typedef uint32_t wrap;
 #endif
 
+/* The bits of one, which may be read in its place. */
+#if defined(REAL_f64) || defined(REAL_i64)
+typedef uint64_t __attribute__((may_alias)) bits;
+#elif defined(REAL_f32) || defined(REAL_i32)
+typedef uint32_t __attribute__((may_alias)) bits;
+#else
+typedef uint8_t bits;
+#endif
+
 #if defined(REAL_f32)
 #define FLOOR floorf
 #define FABS fabsf
@@ -58,15 +67,16 @@ static void copy(int64_t n, void *o, const void *a, const void *b,
   if (o != a && n > 0) memcpy(o, a, (size_t)n * sizeof(real));
 }
 
-/* a is bool here */
+/* a is bool here.  A choice becomes masked loads, which take three times as
+** long as whole ones. */
 static void where(int64_t n, void *o, const void *pa, const void *pb,
                   const void *pc) {
-  real *out = o;
+  bits *out = o;
   const uint8_t *a = pa;
-  const real *b = pb, *c = pc;
+  const bits *b = pb, *c = pc;
   LANES for (int64_t i = 0; i < n; i++) {
-    real x = b[i], y = c[i];
-    out[i] = a[i] ? x : y;
+    bits mask = (bits)((bits)0 - (bits)(a[i] != 0));
+    out[i] = (bits)((b[i] & mask) | (c[i] & (bits)~mask));
   }
 }
 
