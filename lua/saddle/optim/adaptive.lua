@@ -18,15 +18,20 @@ local function at_most_one(rule, ...)
   end
 end
 
+local function root(v, h)
+  return (h.eps_root ~= 0 and v + h.eps_root or v):sqrt()
+end
+
 return function(optim)
   --- AdaGrad (Duchi, Hazan and Singer 2011): s <- s + g^2, w <- w - lr_t g /
-  --- (sqrt(s) + eps) with lr_t = lr / (1 + (t - 1) lr_decay).
+  --- (sqrt(s + eps_root) + eps) with lr_t = lr / (1 + (t - 1) lr_decay). eps
+  --- stands outside the root in the paper and PyTorch, inside in optax and Keras.
   ---@param o? table lr (0.01), lr_decay (0), weight_decay (0),
-  ---  initial_accumulator_value (0), eps (1e-10)
+  ---  initial_accumulator_value (0), eps (1e-10), eps_root (0)
   optim.adagrad = optim.rule {
     name = "adagrad", tidy = true,
     defaults = { lr = 0.01, lr_decay = 0, weight_decay = 0,
-                 initial_accumulator_value = 0, eps = 1e-10 },
+                 initial_accumulator_value = 0, eps = 1e-10, eps_root = 0 },
     init = function(p, h)
       return { sum = sd.full_like(p, h.initial_accumulator_value) }
     end,
@@ -34,7 +39,7 @@ return function(optim)
       g = decayed(p, g, h)
       s.sum = s.sum + g * g
       local rate = h.lr / (1 + (h.t - 1) * h.lr_decay)
-      return p - rate * g / (s.sum:sqrt() + h.eps)
+      return p - rate * g / (root(s.sum, h) + h.eps)
     end,
   }
 
@@ -58,14 +63,16 @@ return function(optim)
   }
 
   --- RMSprop (Tieleman and Hinton 2012): v <- alpha v + (1 - alpha) g^2, w <- w
-  --- - lr g / (sqrt(v) + eps). centered takes the square of the mean gradient
-  --- from v (Graves 2013); momentum gathers the steps, b <- momentum b + step.
-  ---@param o? table lr (0.01), alpha (0.99), eps (1e-8), weight_decay (0),
-  ---  momentum (0), centered (false)
+  --- - lr g / (sqrt(v + eps_root) + eps). centered takes the square of the mean
+  --- gradient from v (Graves 2013); momentum gathers the steps before lr, b <-
+  --- momentum b + step, w <- w - lr b. PyTorch has eps, outside the root; optax
+  --- and Keras have it inside, and lr in b (sd.optim.preset gives theirs).
+  ---@param o? table lr (0.01), alpha (0.99), eps (1e-8), eps_root (0),
+  ---  weight_decay (0), momentum (0), centered (false)
   optim.rmsprop = optim.rule {
     name = "rmsprop", tidy = true,
-    defaults = { lr = 0.01, alpha = 0.99, eps = 1e-8, weight_decay = 0,
-                 momentum = 0, centered = false },
+    defaults = { lr = 0.01, alpha = 0.99, eps = 1e-8, eps_root = 0,
+                 weight_decay = 0, momentum = 0, centered = false },
     check = at_most_one("rmsprop", "alpha"),
     init = function(p, h)
       local s = { square = sd.zeros_like(p) }
@@ -81,7 +88,7 @@ return function(optim)
         s.mean = h.alpha * (s.mean or 0) + (1 - h.alpha) * g
         v = v - s.mean * s.mean
       end
-      local d = g / (v:sqrt() + h.eps)
+      local d = g / (root(v, h) + h.eps)
       if h.momentum ~= 0 then
         s.buffer = h.momentum * (s.buffer or 0) + d
         d = s.buffer

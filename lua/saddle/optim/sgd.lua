@@ -3,6 +3,9 @@
 --
 --   v <- mu v + (1 - dampening) g      (the first v is g itself)
 --   w <- w - lr v                      nesterov: w <- w - lr (g + mu v)
+--
+-- optax has the same. TensorFlow and Keras keep lr in v, which differs while lr
+-- changes (sd.optim.preset); sd.optim.momentum averages (sd.optim.convert).
 
 local fail = require "saddle.fail"
 local sd = require "saddle.init"
