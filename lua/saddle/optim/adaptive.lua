@@ -24,8 +24,8 @@ end
 
 return function(optim)
   --- AdaGrad (Duchi, Hazan and Singer 2011): s <- s + g^2, w <- w - lr_t g /
-  --- (sqrt(s + eps_root) + eps) with lr_t = lr / (1 + (t - 1) lr_decay). eps
-  --- stands outside the root in the paper and PyTorch, inside in optax and Keras.
+  --- (sqrt(s + eps_root) + eps) with lr_t = lr / (1 + (t - 1) lr_decay). The
+  --- paper and PyTorch have eps, outside the root, optax and Keras inside.
   ---@param o? table lr (0.01), lr_decay (0), weight_decay (0),
   ---  initial_accumulator_value (0), eps (1e-10), eps_root (0)
   optim.adagrad = optim.rule {
