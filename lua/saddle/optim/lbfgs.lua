@@ -98,9 +98,13 @@ local betas = {
 }
 
 return function(optim)
-  --- L-BFGS (Nocedal 1980; Liu and Nocedal 1989), as PyTorch has it: a step of
-  --- the optimizer makes up to max_iter iterations; opt:state().states holds
-  --- their number and that of the evaluations so far.
+  --- L-BFGS (Nocedal 1980; Liu and Nocedal 1989), as PyTorch has it but for the
+  --- default of line_search, which is none there (sd.optim.preset("lbfgs",
+  --- "pytorch") has it too): a step of the optimizer makes up to max_iter
+  --- iterations; opt:state().states holds their number and that of the
+  --- evaluations so far. max_eval is looked at between iterations; a step ends
+  --- when no element of the gradient is above tolerance_grad, or when none of
+  --- the change, or the loss's, is above tolerance_change.
   ---
   --- ```lua
   --- local opt = sd.optim.lbfgs{}
@@ -108,8 +112,8 @@ return function(optim)
   --- ```
   ---@param o? table lr (1), max_iter (20), max_eval (0: max_iter 5 / 4),
   ---  tolerance_grad (1e-7), tolerance_change (1e-9), history (100),
-  ---  line_search "strong_wolfe" | "none" (PyTorch's default is none);
-  ---  history_size and line_search_fn, PyTorch's names, will do too
+  ---  line_search ("strong_wolfe") or "none"; history_size and line_search_fn,
+  ---  PyTorch's names, will do too
   optim.lbfgs = optim.rule {
     name = "lbfgs",
     defaults = { lr = 1, max_iter = 20, max_eval = 0, tolerance_grad = 1e-7,
