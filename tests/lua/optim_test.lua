@@ -315,6 +315,26 @@ bad(function() optim.sgd {}:step(bowl, {}) end, ".*holds no tensors",
 bad(function() b:step(function(t) return bowl(t[1]) + bowl(t[2]) end,
                       { one, one }) end,
     "adam: 2 parameters given, the state is for 1", "another tree")
+for _, rule in ipairs { "sgd", "rmsprop", "lars" } do
+  bad(function() optim[rule] { momentum = 1.5 } end,
+      rule .. ": momentum must be at most 1, not 1.5", rule .. "'s momentum")
+end
+for name, v in pairs { history = 1.5, max_iter = 0, max_eval = 0.5,
+                       history_size = math.abs } do
+  bad(function() optim.lbfgs { [name] = v } end,
+      "lbfgs: " .. (name:match "history" or name) ..
+      " must be a whole number, [01] or more, not ", "lbfgs's " .. name)
+end
+bad(function() optim.polyak { minimum = math.abs } end,
+    "polyak: minimum must be a number", "a least loss that is none")
+for _, rule in ipairs { "lbfgs", "nonlinear_cg" } do
+  local opt = optim[rule] {}
+  opt:step(bowl, one)
+  bad(function()
+    optim[rule] {}:load(opt:state()):step(bowl, sd.ones(3, f64))
+  end, rule .. ": the state is for parameters of %d elements, here are 3",
+     rule .. "'s state of another shape")
+end
 bad(function() optim.rule { name = "x" } end, "rule: needs an update",
     "a rule without update")
 bad(function()

@@ -26,8 +26,8 @@ local usual = { "loss", "grad_norm", "update_ratio", "activation", "dead",
 local methods = {}
 local Monitor = {
   __index = module.fields("the monitor", methods, {
-    net = true, before = true, last = true, start = true, paths = true,
-    counts = true, matrix = true, direction = true }) }
+    net = true, last = true, start = true, paths = true, counts = true,
+    matrix = true, direction = true }) }
 
 -- ---- statistics, inside a trace ---------------------------------------------
 
@@ -237,6 +237,12 @@ local function stepping(opt, loss)
   end
 end
 
+-- One step more has been taken.
+local function counted(m, ...)
+  m.t = m.t + 1
+  return ...
+end
+
 --- A function (params, ...) -> params, loss that takes opt's steps down loss
 --- and looks at every so many of them. A loss or gradient that is not finite is
 --- refused as by opt:step, and recorded where it is looked at.
@@ -253,15 +259,16 @@ function methods:watch(opt, loss)
   if opt.on_nonfinite == nil then opt.on_nonfinite = "error" end
   local between = stepping(opt, loss)
   local applies = opt.applies -- or the rule steps by itself
-  local study, tools
+  local study, tools, before -- the parameters before the last step
+  local start = m.start
   local function observed(t, params, ...)
     if not m.paths then look(m, params) end
-    m.start = m.start or m.has.distance and params or nil
+    start = start or m.has.distance and params or nil
     study, tools = study or observer(m, loss, names), tools or instruments(loss)
-    local out = table.pack(study(params, m.before or params, m.start or params,
+    local out = table.pack(study(params, before or params, start or params,
                                  ...))
     local e = entry_of(m, out[3]:totable(), names)
-    if not m.before then e.alignments, e.alignment = nil, nil end
+    if not before then e.alignments, e.alignment = nil, nil end
     e.step, m.record[#m.record + 1] = t, e
     local good = is_finite(e)
     local new = applies and good and opt:apply(params, out[2]) or
@@ -274,18 +281,14 @@ function methods:watch(opt, loss)
   local function step(t, params, ...)
     if (t - 1) % m.every == 0 then
       local out = table.pack(observed(t, params, ...))
-      m.before = m.every == 1 and params or nil
+      before = m.every == 1 and params or nil
       return table.unpack(out, 1, out.n)
     end
-    if t % m.every == 0 and m.has.alignment then m.before = params end
+    if t % m.every == 0 and m.has.alignment then before = params end
     return between(params, ...)
   end
-  local function done(t, ...)
-    m.t = t
-    return ...
-  end
   return function(params, ...)
-    return done(m.t + 1, step(m.t + 1, params, ...))
+    return counted(m, step(m.t + 1, params, ...))
   end
 end
 

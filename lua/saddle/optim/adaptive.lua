@@ -4,19 +4,7 @@
 local fail = require "saddle.fail"
 local sd = require "saddle.init"
 local terms = require "saddle.optim.terms"
-local decayed = terms.decayed
-
-local function at_most_one(rule, ...)
-  local names = { ... }
-  return function(h)
-    for _, name in ipairs(names) do
-      local v = h[name]
-      if type(v) == "number" and v > 1 then
-        fail("%s: %s must be at most 1, not %g", rule, name, v)
-      end
-    end
-  end
-end
+local decayed, at_most_one = terms.decayed, terms.at_most_one
 
 local function root(v, h)
   return (h.eps_root ~= 0 and v + h.eps_root or v):sqrt()
@@ -73,7 +61,7 @@ return function(optim)
     name = "rmsprop", tidy = true,
     defaults = { lr = 0.01, alpha = 0.99, eps = 1e-8, eps_root = 0,
                  weight_decay = 0, momentum = 0, centered = false },
-    check = at_most_one("rmsprop", "alpha"),
+    check = at_most_one("rmsprop", "alpha", "momentum"),
     init = function(p, h)
       local s = { square = sd.zeros_like(p) }
       if h.centered then s.mean = sd.zeros_like(p) end

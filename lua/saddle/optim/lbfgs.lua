@@ -5,6 +5,14 @@ local search = require "saddle.optim.line_search"
 local sd = require "saddle.init"
 local dot = search.dot
 
+local function whole(h, name, least)
+  local v = h[name]
+  if not (math.tointeger(v) and v >= least) then
+    fail("lbfgs: %s must be a whole number, %d or more, not %s", name, least,
+         tostring(v))
+  end
+end
+
 local function copy(list) return table.move(list, 1, #list, 1, {}) end
 
 -- ---- L-BFGS ----------------------------------------------------------------
@@ -124,13 +132,15 @@ return function(optim)
       if h.line_search ~= "strong_wolfe" and h.line_search ~= "none" then
         fail("lbfgs: line_search must be strong_wolfe or none, not '%s'",
              tostring(h.line_search))
-      elseif h.history < 1 then
-        fail("lbfgs: history must be at least 1, not %s", tostring(h.history))
       end
+      whole(h, "history", 1)
+      whole(h, "max_iter", 1)
+      whole(h, "max_eval", 0)
     end,
     step = function(self, f, params, ...)
       local c = self:context(f, params, ...)
       local s = c.state
+      c:fits(s.gradient)
       for _, k in ipairs { "changes", "steps", "rho" } do
         if s[k] then s[k] = copy(s[k]) end
       end
@@ -160,6 +170,7 @@ return function(optim)
       local s, h, g = c.state, c.h, c.gradient
       local size = dot(g, g) ^ 0.5
       if size == 0 then return c:done(c.x) end
+      c:fits(s.gradient)
       local d
       local fresh = h.restart > 0 and (c.t - 1) % h.restart == 0
       if s.direction and not fresh then
@@ -202,6 +213,11 @@ return function(optim)
   optim.polyak = optim.rule {
     name = "polyak", defaults = { minimum = 0, lr = 1e6 },
     takes = { minimum = true },
+    check = function(h)
+      if type(h.minimum) ~= "number" then
+        fail("polyak: minimum must be a number, not %s", tostring(h.minimum))
+      end
+    end,
     step = function(self, f, params, ...)
       local c = self:context(f, params, ...)
       local square = dot(c.gradient, c.gradient)
