@@ -102,9 +102,11 @@ local function observer(m, loss, names)
     local function add(some) table.move(some, 1, #some, #list + 1, list) end
     add(products(g, g))
     add(products(p, p))
-    local moved = less(p, before)
-    add(products(moved, moved))
-    add(products(moved, g))
+    if m.has.alignment then
+      local moved = less(p, before)
+      add(products(moved, moved))
+      add(products(moved, g))
+    end
     if m.has.distance then
       local far = less(p, start)
       add(products(far, far))
@@ -145,11 +147,11 @@ local function entry_of(m, v, names)
   local n, e = #m.paths, { loss = v[1] }
   e.grad_norms, e.grad_norm = norms(v, 1, n)
   e.weight_norms, e.weight_norm = norms(v, 1 + n, n)
+  local at = 1 + 2 * n
   if m.has.alignment then
-    e.alignments, e.alignment = cosines(v, 1 + 2 * n, n, e.grad_norms,
-                                        e.grad_norm)
+    e.alignments, e.alignment = cosines(v, at, n, e.grad_norms, e.grad_norm)
+    at = at + 2 * n
   end
-  local at = 1 + 4 * n
   if m.has.distance then
     e.distances, e.distance = norms(v, at, n)
     at = at + n
