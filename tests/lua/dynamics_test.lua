@@ -6,6 +6,7 @@ local common = require "common"
 local sd, tap = common.sd, common.tap
 local f64 = { dtype = "f64" }
 local dynamics, clip = sd.dynamics, sd.dynamics.clip
+local hasty = os.getenv "SADDLE_GC" -- the collector runs at every step
 
 -- ---- clipping --------------------------------------------------------------
 
@@ -193,6 +194,7 @@ do
   local nan, inf = sd.tensor(0 / 0, f64), sd.tensor(1 / 0, f64)
   local function flat(opt) return (tree.ravel { one, opt:state().states }) end
 
+  if hasty then makers = { sgd = makers.sgd, sam = makers.sam } end
   for name, make in pairs(makers) do
     for at, where in pairs { [3] = "looked at", [4] = "in between" } do
       local what = name .. ", " .. where
@@ -245,7 +247,7 @@ do
       return q - h.lr * step
     end }
   local heavy = optim.sgd { lr = 0.01, momentum = 0.9 }
-  for name, case in pairs {
+  local cases = {
     ["gradient descent"] = { optim.sgd { lr = 0.01 }, 2 },
     ["the heavy ball"] = { heavy, 3.8 },
     ["with dampening"] = { optim.sgd { lr = 0.01, momentum = 0.9,
@@ -259,7 +261,9 @@ do
       lr = sd.schedule.cosine { from = 0.02, to = 0, steps = 9 } }, 3 },
     -- z^2 - (1 + a) z + a + eta lambda has roots of size 1 at the product 1.
     ["one's own"] = { mine { lr = 0.01 }, 0.5 },
-  } do
+  }
+  if hasty then cases = { ["one's own"] = cases["one's own"] } end
+  for name, case in pairs(cases) do
     local e = watched(case[1])
     tap.ok(math.abs(e.threshold / case[2] - 1) < 2e-3,
            ("the threshold of %s: %.5g"):format(name, e.threshold))

@@ -1,12 +1,14 @@
 -- Quasi-Newton and conjugate directions.
 
 local fail = require "saddle.fail"
+local hyper = require "saddle.optim.hyper"
 local search = require "saddle.optim.line_search"
 local sd = require "saddle.init"
 local dot = search.dot
 
 local function whole(h, name, least)
   local v = h[name]
+  if hyper.callable(v) then return end
   if not (math.tointeger(v) and v >= least) then
     fail("lbfgs: %s must be a whole number, %d or more, not %s", name, least,
          tostring(v))
@@ -214,14 +216,14 @@ return function(optim)
     name = "polyak", defaults = { minimum = 0, lr = 1e6 },
     takes = { minimum = true },
     check = function(h)
-      if type(h.minimum) ~= "number" then
+      if type(h.minimum) ~= "number" and not hyper.callable(h.minimum) then
         fail("polyak: minimum must be a number, not %s", tostring(h.minimum))
       end
     end,
     step = function(self, f, params, ...)
       local c = self:context(f, params, ...)
       local square = dot(c.gradient, c.gradient)
-      local gap = math.max(0, c.loss - c.h.minimum)
+      local gap = math.max(0, c.loss - hyper.value(c.h.minimum, c.t))
       local t = square > 0 and math.min(c.h.lr, gap / square) or 0
       return c:done(c.x - t * c.gradient)
     end,
