@@ -247,7 +247,8 @@ end
 
 --- A function (params, ...) -> params, loss that takes opt's steps down loss
 --- and looks at every so many of them. A loss or gradient that is not finite is
---- refused as by opt:step, and recorded where it is looked at.
+--- refused as by opt:step, and recorded where it is looked at: where opt has no
+--- on_nonfinite it gets "error", opt:step's default.
 ---@param opt table an optimizer
 ---@param loss function of params, ...
 function methods:watch(opt, loss)
