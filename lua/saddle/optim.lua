@@ -97,8 +97,9 @@ end
 require "saddle.optim.chain".add(optim)
 require "saddle.optim.wrap" (optim)
 
--- Studies of rules, read when they are called.
-for _, name in ipairs { "stability", "convert", "compare", "check" } do
+-- Studies of rules and their settings, read when they are called.
+for _, name in ipairs { "stability", "convert", "preset", "compare",
+                        "check" } do
   optim[name] = function(...)
     return require("saddle.optim." .. name)(...)
   end

@@ -315,6 +315,37 @@ bad(function() optim.sgd {}:step(bowl, {}) end, ".*holds no tensors",
 bad(function() b:step(function(t) return bowl(t[1]) + bowl(t[2]) end,
                       { one, one }) end,
     "adam: 2 parameters given, the state is for 1", "another tree")
+for _, rule in ipairs { "sgd", "rmsprop", "lars" } do
+  bad(function() optim[rule] { momentum = 1.5 } end,
+      rule .. ": momentum must be at most 1, not 1.5", rule .. "'s momentum")
+end
+for name, v in pairs { history = 1.5, max_iter = 0, max_eval = 0.5,
+                       history_size = 1 / 0 } do
+  bad(function() optim.lbfgs { [name] = v } end,
+      "lbfgs: " .. (name:match "history" or name) ..
+      " must be a whole number, [01] or more, not ", "lbfgs's " .. name)
+end
+bad(function() optim.polyak { minimum = "0" } end,
+    "polyak: minimum must be a number", "a least loss that is none")
+do -- counts and least losses may be schedules: 4 at step 1
+  local opt = optim.polyak { minimum = function(t) return 5 - 1 / t end }
+  local w = opt:step(function(q) return bowl(q) + 4 end, one)
+  tap.near(w[1]:item(), 0.5, 1e-12, "a schedule of the least loss")
+  local function quartic(q) return bowl(q * q) + bowl(q) end
+  local function run(history)
+    local lbfgs = optim.lbfgs { history = history, max_iter = 5 }
+    return lbfgs:step(quartic, sd.tensor({ 1, -2, 3 }, f64))
+  end
+  tap.is(run(function() return 2 end), run(2), "one of lbfgs's history")
+end
+for _, rule in ipairs { "lbfgs", "nonlinear_cg" } do
+  local opt = optim[rule] {}
+  opt:step(bowl, one)
+  bad(function()
+    optim[rule] {}:load(opt:state()):step(bowl, sd.ones(3, f64))
+  end, rule .. ": the state is for parameters of %d elements, here are 3",
+     rule .. "'s state of another shape")
+end
 bad(function() optim.rule { name = "x" } end, "rule: needs an update",
     "a rule without update")
 bad(function()

@@ -112,9 +112,18 @@ return function(m)
   add(shares(m, "share of dead units", "dead"))
   add(shares(m, "share of saturated values", "saturated"))
   add(one(r, "sharpness", function(e) return e.sharpness end))
-  add(one(r, "lr times sharpness over its threshold", function(e)
-    return e.sharpness and e.threshold and e.lr * e.sharpness / e.threshold
-  end, { hlines = { 1 }, logy = false }))
+  add(one(r, "preconditioned sharpness",
+          function(e) return e.preconditioned_sharpness end))
+  add(one(r, "lr times sharpness over its threshold",
+          function(e) return e.edge end, { hlines = { 1 }, logy = false }))
+  add(one(r, "quality of the step: 0 ends at the minimum",
+          function(e) return e.step_quality end,
+          { hlines = { -1, 0, 1 }, logy = false }))
+  add(one(r, "curvature along the gradient",
+          function(e) return e.curvature end))
+  add(one(r, "distance from the start", function(e) return e.distance end))
+  add(one(r, "standard error of the gradient over its norm",
+          function(e) return e.norm_test end))
   local signal, noise = 0, 0
   add(one(r, "gradient noise scale, running mean", function(e)
     if not e.noise then return nil end

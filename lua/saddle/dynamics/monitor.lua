@@ -1,25 +1,33 @@
 -- A monitor looks at every so many steps of a training and keeps what it saw.
 -- A step it looks at computes gradients, norms and activations in one plan,
 -- instead of the optimizer's own, and applies the gradients: only the norms
--- come on top.
+-- come on top. What is not finite is left to the optimizer, which refuses it as
+-- its on_nonfinite says.
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local instruments = require "saddle.dynamics.instruments"
 local module = require "saddle.module"
+local preconditioned = require "saddle.dynamics.preconditioned"
 local report = require "saddle.dynamics.report"
 local sd = require "saddle.init"
 local stepper = require "saddle.optim.stepper"
+local threshold = require "saddle.dynamics.threshold"
 
+-- Those that cost more than norms, in the order in which they are measured.
+local costly = { "sharpness", "step_quality", "curvature", "gradient_tests",
+                 "grad_noise" }
 local parts = { "loss", "grad_norm", "update_ratio", "activation", "dead",
-                "sharpness", "grad_noise", "alignment" }
+                "alignment", "distance", "preconditioned_sharpness" }
+table.move(costly, 1, #costly, #parts + 1, parts)
 local usual = { "loss", "grad_norm", "update_ratio", "activation", "dead",
                 "alignment" }
 
 local methods = {}
 local Monitor = {
   __index = module.fields("the monitor", methods, {
-    net = true, before = true, last = true, half = true, paths = true,
-    counts = true, matrix = true }) }
+    net = true, last = true, start = true, paths = true, counts = true,
+    matrix = true, direction = true }) }
 
 -- ---- statistics, inside a trace ---------------------------------------------
 
@@ -30,6 +38,13 @@ local function products(a, b)
   local list = {}
   for i, x in ipairs(a) do list[i] = dot(x, b[i]) end
   return list
+end
+
+-- Leaf by leaf, list less the leaves of a tree.
+local function less(list, tree)
+  local d = {}
+  for i, x in ipairs(core.leaves(tree, false)) do d[i] = list[i] - x end
+  return d
 end
 
 -- Of a layer's results: mean, root mean square, the share of units that are 0
@@ -60,8 +75,8 @@ local function vector(list)
   return sd.cat(list, 1)
 end
 
--- A function (params, before, ...) -> loss, gradients, statistics as a vector,
--- the loss's further results. names collects what the activations are.
+-- A function (params, before, start, ...) -> loss, gradients, statistics as a
+-- vector, the loss's further results. names collects what the activations are.
 local function observer(m, loss, names)
   local function seen(params, ...)
     local list, stats = {}, {}
@@ -80,29 +95,30 @@ local function observer(m, loss, names)
     return out[1], stats, table.unpack(out, 2, out.n)
   end
   local grad = sd.value_and_grad(seen)
-  return sd.jit(function(params, before, ...)
+  return sd.jit(function(params, before, start, ...)
     local out = table.pack(grad(params, ...))
     local p, g = core.leaves(params, false), core.leaves(out[2], false)
     local list = { out[1]:to "f64" }
     local function add(some) table.move(some, 1, #some, #list + 1, list) end
     add(products(g, g))
     add(products(p, p))
-    local moved = {}
-    for i, x in ipairs(core.leaves(before, false)) do moved[i] = p[i] - x end
-    add(products(moved, moved))
-    add(products(moved, g))
+    if m.has.alignment then
+      local moved = less(p, before)
+      add(products(moved, moved))
+      add(products(moved, g))
+    end
+    if m.has.distance then
+      local far = less(p, start)
+      add(products(far, far))
+    end
     add(out[3])
     return out[1], out[2], vector(list), table.unpack(out, 4, out.n)
   end)
 end
 
 local moved_by = sd.jit(function(old, new)
-  local list = {}
-  for i, x in ipairs(core.leaves(old, false)) do
-    local d = core.leaves(new, false)[i] - x
-    list[i] = dot(d, d)
-  end
-  return vector(list)
+  local d = less(core.leaves(new, false), old)
+  return vector(products(d, d))
 end)
 
 -- ---- entries of the record -------------------------------------------------
@@ -131,11 +147,15 @@ local function entry_of(m, v, names)
   local n, e = #m.paths, { loss = v[1] }
   e.grad_norms, e.grad_norm = norms(v, 1, n)
   e.weight_norms, e.weight_norm = norms(v, 1 + n, n)
+  local at = 1 + 2 * n
   if m.has.alignment then
-    e.alignments, e.alignment = cosines(v, 1 + 2 * n, n, e.grad_norms,
-                                        e.grad_norm)
+    e.alignments, e.alignment = cosines(v, at, n, e.grad_norms, e.grad_norm)
+    at = at + 2 * n
   end
-  local at = 1 + 4 * n
+  if m.has.distance then
+    e.distances, e.distance = norms(v, at, n)
+    at = at + n
+  end
   for i, a in ipairs(names) do
     e.activations = e.activations or {}
     e.activations[i] = { path = a.path, name = a.name, mean = v[at + 1],
@@ -147,67 +167,49 @@ local function entry_of(m, v, names)
 end
 
 local function add_update(e, values)
-  local total = 0
+  e.update_lengths, e.update_length = norms(values, 0, #values)
   e.update_ratios = {}
-  for i, v in ipairs(values) do
-    e.update_ratios[i] = math.sqrt(v) / e.weight_norms[i]
-    total = total + v
+  for i, v in ipairs(e.update_lengths) do
+    e.update_ratios[i] = v / e.weight_norms[i]
   end
-  e.update_ratio = math.sqrt(total) / e.weight_norm
+  e.update_ratio = e.update_length / e.weight_norm
 end
 
--- McCandlish et al. 2018: |G|^2 and the trace S of the gradient's covariance
--- from the gradients of a batch and of its half; S / |G|^2 is the batch size
--- beyond which more examples hardly help.
-local function noise(m, loss, params, grad_norm, ...)
-  local args, half = table.pack(...), nil
-  for i = 1, args.n do
-    local x = args[i]
-    if sd.is_tensor(x) and x.ndim > 0 and #x > 1 then
-      half = half or #x // 2
-      if #x >= half then args[i] = x:narrow(1, 1, half) end
-    end
-  end
-  if not half then
-    fail "monitor: grad_noise needs a batch of at least two examples"
-  end
-  m.half = m.half or sd.jit(function(p, ...)
-    local g = (sd.grad(loss)(p, ...))
-    return sd.tree.dot(g, g):to "f64"
-  end)
-  local small = m.half(params, table.unpack(args, 1, args.n)):item()
-  local b, big = 2 * half, grad_norm ^ 2
-  local G = (b * big - half * small) / (b - half)
-  return G, (small - big) / (1 / half - 1 / b)
+local function is_finite(e)
+  return math.abs(e.loss) < math.huge and e.grad_norm < math.huge
 end
 
 -- ---- the monitor -----------------------------------------------------------
 
--- The eta lambda from which plain descent with or without momentum grows on a
--- quadratic; nil for other rules.
-local function threshold_of(opt)
-  if opt.name ~= "sgd" then return nil end
-  local b, keep = opt.momentum, 1 - opt.dampening
-  if opt.nesterov then return (2 + 2 * b) / (1 + 2 * b) end
-  return b > 0 and (2 + 2 * b) / keep or 2
+-- The rate beside the edge of stability: lr times sharpness over its threshold.
+local function add_edge(m, opt, e, loss, params, ...)
+  local has_rate, lr = pcall(function() return opt.lr end)
+  if not has_rate or type(lr) ~= "number" then return end
+  e.lr = lr
+  local sharpness = e.sharpness
+  if m.has.preconditioned_sharpness then
+    sharpness, m.direction = preconditioned.sharpness(opt, m.direction, loss,
+                                                      params, ...)
+    e.preconditioned_sharpness = sharpness
+    e.threshold = preconditioned.threshold(opt)
+  elseif sharpness then
+    e.threshold = threshold(opt)
+  end
+  if e.threshold then e.edge = lr * sharpness / e.threshold end
 end
 
-local function note(m, opt, e, loss, params, args)
-  e.step = m.t
-  local has_rate, lr = pcall(function() return opt.lr end)
-  if has_rate and type(lr) == "number" then
-    e.lr, e.threshold = lr, threshold_of(opt)
+-- What is measured of a step from params to new beside the norms.
+local function measure(m, opt, tools, e, loss, grads, params, new, ...)
+  if m.has.update_ratio then add_update(e, moved_by(params, new):totable()) end
+  for _, name in ipairs(costly) do
+    if m.has[name] then
+      for k, v in pairs(tools[name](params, e.loss, grads, new, ...)) do
+        e[k] = v
+      end
+    end
   end
-  if m.has.sharpness then
-    e.sharpness = sd.curvature.sharpness(loss, params,
-                                         table.unpack(args, 1, args.n))
-  end
-  if m.has.grad_noise then
-    e.signal, e.noise = noise(m, loss, params, e.grad_norm,
-                              table.unpack(args, 1, args.n))
-  end
-  m.record[#m.record + 1] = e
-  m.last = { loss = loss, params = params, args = args }
+  add_edge(m, opt, e, loss, params, ...)
+  m.last = { loss = loss, params = params, args = table.pack(...) }
 end
 
 local function look(m, params)
@@ -221,8 +223,32 @@ local function look(m, params)
   end
 end
 
+-- The steps between those that are looked at. A replayed rule that asks for
+-- gradients elsewhere cannot tell which of them was not finite: a step that
+-- fails is tried again the plain way.
+local function stepping(opt, loss)
+  local quick = stepper.new(opt, loss)
+  if opt.applies then return quick end
+  local function finish(params, args, ok, ...)
+    if ok then return ... end
+    stepper.pass_interrupt((...))
+    return opt:step(loss, params, table.unpack(args, 1, args.n))
+  end
+  return function(params, ...)
+    return finish(params, table.pack(...), pcall(quick, params, ...))
+  end
+end
+
+-- One step more has been taken.
+local function counted(m, ...)
+  m.t = m.t + 1
+  return ...
+end
+
 --- A function (params, ...) -> params, loss that takes opt's steps down loss
---- and looks at every so many of them.
+--- and looks at every so many of them. A loss or gradient that is not finite is
+--- refused as by opt:step, and recorded where it is looked at: where opt has no
+--- on_nonfinite it gets "error", opt:step's default.
 ---@param opt table an optimizer
 ---@param loss function of params, ...
 function methods:watch(opt, loss)
@@ -231,37 +257,41 @@ function methods:watch(opt, loss)
   if type(loss) ~= "function" then
     fail("monitor:watch: the loss is a %s, not a function", type(loss))
   end
-  local plain = stepper.new(opt, loss)
+  if m.has.preconditioned_sharpness then preconditioned.check(opt) end
+  -- opt:step's default, in words for replayed steps and opt:apply too.
+  if opt.on_nonfinite == nil then opt.on_nonfinite = "error" end
+  local between = stepping(opt, loss)
   local applies = opt.applies -- or the rule steps by itself
-  local study
-  local function observed(params, ...)
+  local study, tools, before -- the parameters before the last step
+  local start = m.start
+  local function observed(t, params, ...)
     if not m.paths then look(m, params) end
-    study = study or observer(m, loss, names)
-    local before = m.before or params
-    local out = table.pack(study(params, before, ...))
+    start = start or m.has.distance and params or nil
+    study, tools = study or observer(m, loss, names), tools or instruments(loss)
+    local out = table.pack(study(params, before or params, start or params,
+                                 ...))
     local e = entry_of(m, out[3]:totable(), names)
-    if not m.before then e.alignments, e.alignment = nil, nil end
-    local new
-    if applies then
-      new = opt:apply(params, out[2])
-    else
-      new = opt:step(loss, params, ...)
+    if not before then e.alignments, e.alignment = nil, nil end
+    e.step, m.record[#m.record + 1] = t, e
+    local good = is_finite(e)
+    local new = applies and good and opt:apply(params, out[2]) or
+                (opt:step(loss, params, ...))
+    if good then
+      measure(m, opt, tools, e, loss, out[2], params, new, ...)
     end
-    if m.has.update_ratio then add_update(e, moved_by(params, new):totable())
-    end
-    note(m, opt, e, loss, params, table.pack(...))
     return new, out[1], table.unpack(out, 4, out.n)
   end
-  return function(params, ...)
-    m.t = m.t + 1
-    local due = (m.t - 1) % m.every == 0
-    if due then
-      local out = table.pack(observed(params, ...))
-      m.before = m.every == 1 and params or nil
+  local function step(t, params, ...)
+    if (t - 1) % m.every == 0 then
+      local out = table.pack(observed(t, params, ...))
+      before = m.every == 1 and params or nil
       return table.unpack(out, 1, out.n)
     end
-    if m.t % m.every == 0 and m.has.alignment then m.before = params end
-    return plain(params, ...)
+    if t % m.every == 0 and m.has.alignment then before = params end
+    return between(params, ...)
+  end
+  return function(params, ...)
+    return counted(m, step(m.t + 1, params, ...))
   end
 end
 
@@ -280,12 +310,33 @@ function methods:plot(path)
   return path and figure:save(path) or figure
 end
 
---- A monitor of a training. Its record is a list of { step, loss, lr,
---- threshold (of lr times sharpness, for sgd),
---- grad_norm, weight_norm, update_ratio, alignment (the cosine of the last
---- step and descent), sharpness, signal and noise (of the gradient), and
---- grad_norms, weight_norms, update_ratios, alignments: lists over paths, and
---- activations: a list of { path, name, mean, rms, dead, saturated } }.
+--- A monitor of a training. Its record is a list of what was seen at the
+--- parameters w before a step, whose batch has the loss L and the gradient g:
+--- { step, loss, lr, grad_norm (|g|), weight_norm (|w|), update_length (that of
+--- the step), update_ratio (it over |w|), alignment (the cosine of the step
+--- before and -g), activations: a list of { path, name, mean, rms, dead,
+--- saturated } }, with grad_norms, weight_norms, update_lengths, update_ratios,
+--- alignments: lists over the parameters' paths. And when they are asked for:
+---
+--- - distance (distances): |w - w_0| from where the training started, whose
+---   parameters are kept (Hoffer et al. 2017)
+--- - sharpness: the largest eigenvalue of the Hessian; of linear rules also
+---   threshold, above which lr times sharpness makes a quadratic grow
+---   (sd.optim.stability), and edge, lr times sharpness over it
+--- - preconditioned_sharpness, of adam, adamw and rmsprop, which takes the
+---   other's place in threshold and edge (Cohen et al. 2022; 38 for beta1 0.9)
+--- - step_quality: where the step ends on the parabola through losses and
+---   slopes of this batch at both its ends: -1 at the start, 0 at the minimum,
+---   1 as high as the start (Cockpit's alpha); one gradient more
+--- - curvature: g'H g / g'g, along the gradient; one Hessian product
+--- - norm_test, inner_product_test, orthogonality_test (gradient_tests): the
+---   standard error of g over |g|, of all of it, along g, and across (whose
+---   squares add up to that of the first); the tests pass where it is below
+---   theta (Byrd et al. 2012; Bollapragada et al. 2018). From each example's
+---   own gradient: the loss must be the mean of theirs
+--- - signal and noise (grad_noise): |G|^2 of the true gradient and the trace of
+---   the covariance of an example's; noise over signal is the batch size beyond
+---   which more examples hardly help (McCandlish et al. 2018); half a gradient
 ---
 --- ```lua
 --- local net = sd.nn.mlp{ 2, 8, 2 }
@@ -298,8 +349,10 @@ end
 --- ```
 ---@param o? table every (10), what (a list of "loss", "grad_norm",
 ---  "update_ratio", "activation", "dead", "alignment", and at further cost
----  "sharpness" and "grad_noise"), net (whose activations count), params
----  (whose parameters are meant; those of the first step unless given)
+---  "distance", "sharpness", "preconditioned_sharpness", "step_quality",
+---  "curvature", "gradient_tests" and "grad_noise"), net (whose activations
+---  count), params (whose parameters are meant, and where the distance starts;
+---  those of the first step unless given)
 return function(o)
   o = sd.check_options(o, { "params", "every:N", "what:L", "net" },
                        "monitor")
@@ -323,6 +376,9 @@ return function(o)
   end
   local m = setmetatable({ every = o.every or 10, has = has, net = net, t = 0,
                            record = {} }, Monitor)
-  if o.params ~= nil then look(m, o.params) end
+  if o.params ~= nil then
+    look(m, o.params)
+    m.start = has.distance and o.params or nil
+  end
   return m
 end

@@ -141,16 +141,17 @@ function rules.saturated(_, add, entries)
 end
 
 function rules.edge(_, add, entries)
-  local ratios = over(entries, function(e)
-    return e.sharpness and e.threshold and e.lr * e.sharpness / e.threshold
-  end)
+  local ratios = over(entries, function(e) return e.edge end)
   local ratio = median(ratios)
   if #ratios == 0 or ratio <= 1.05 then return end
   local e = entries[#entries]
-  add("rate above the edge", nil, ("learning rate %.3g, sharpness %.3g: " ..
-    "%.2f times the threshold %.3g / sharpness = %.3g; what is quadratic " ..
-    "around here grows"):format(e.lr, e.sharpness, ratio, e.threshold,
-                                e.threshold / e.sharpness), ratio)
+  local name = e.preconditioned_sharpness and "preconditioned sharpness" or
+               "sharpness"
+  local sharpness = e.preconditioned_sharpness or e.sharpness
+  add("rate above the edge", nil, ("learning rate %.3g, %s %.3g: %.2f times " ..
+    "the threshold %.3g / %s = %.3g; what is quadratic around here grows")
+    :format(e.lr, name, sharpness, ratio, e.threshold, name,
+            e.threshold / sharpness), ratio)
 end
 
 function rules.oscillation(_, add, entries)

@@ -4,8 +4,12 @@
 --   m <- b1 m + (1 - b1) g             v <- b2 v + (1 - b2) g^2
 --   w <- w - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 --
--- t counts steps from 1. Adam adds weight_decay w to g; AdamW shrinks w by
--- lr weight_decay instead.
+-- t counts steps from 1. eps stands beside the corrected root, as in Algorithm
+-- 1 of the paper, PyTorch and optax; TensorFlow and Keras have it beside the
+-- plain one.
+-- Adam adds weight_decay w to g; AdamW shrinks w by lr weight_decay instead, as
+-- PyTorch, optax and Keras do; in its paper lr is no factor of the decay.
+-- sd.optim.preset gives each source's settings.
 
 local sd = require "saddle.init"
 local terms = require "saddle.optim.terms"

@@ -6,7 +6,8 @@ local decayed, moments = terms.decayed, terms.moments
 
 return function(optim)
   --- AdaMax (Kingma and Ba 2015, section 7.1): u <- max(beta2 u, |g| + eps),
-  --- w <- w - lr / (1 - beta1^t) m / u.
+  --- w <- w - lr / (1 - beta1^t) m / u. The paper has no eps; PyTorch and optax
+  --- have it there.
   ---@param o? table lr (2e-3), beta1 (0.9), beta2 (0.999), eps (1e-8),
   ---  weight_decay (0)
   optim.adamax = optim.rule {
@@ -27,7 +28,8 @@ return function(optim)
   --- NAdam, Adam with Nesterov's momentum (Dozat 2016), with the momentum's
   --- schedule mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2); M_t being the
   --- product of mu_1 .. mu_t, w <- w - lr (mu_t+1 m / (1 - M_t+1) + (1 - mu_t)
-  --- g / (1 - M_t)) / (sqrt(v / (1 - beta2^t)) + eps).
+  --- g / (1 - M_t)) / (sqrt(v / (1 - beta2^t)) + eps). momentum_decay is 4e-3
+  --- in PyTorch and 1 in Keras; optax has no schedule: math.huge.
   ---@param o? table lr (2e-3), beta1 (0.9), beta2 (0.999), eps (1e-8),
   ---  weight_decay (0), momentum_decay (4e-3)
   optim.nadam = optim.rule {

@@ -4,29 +4,22 @@
 local fail = require "saddle.fail"
 local sd = require "saddle.init"
 local terms = require "saddle.optim.terms"
-local decayed = terms.decayed
+local decayed, at_most_one = terms.decayed, terms.at_most_one
 
-local function at_most_one(rule, ...)
-  local names = { ... }
-  return function(h)
-    for _, name in ipairs(names) do
-      local v = h[name]
-      if type(v) == "number" and v > 1 then
-        fail("%s: %s must be at most 1, not %g", rule, name, v)
-      end
-    end
-  end
+local function root(v, h)
+  return (h.eps_root ~= 0 and v + h.eps_root or v):sqrt()
 end
 
 return function(optim)
   --- AdaGrad (Duchi, Hazan and Singer 2011): s <- s + g^2, w <- w - lr_t g /
-  --- (sqrt(s) + eps) with lr_t = lr / (1 + (t - 1) lr_decay).
+  --- (sqrt(s + eps_root) + eps) with lr_t = lr / (1 + (t - 1) lr_decay). The
+  --- paper and PyTorch have eps, outside the root, optax and Keras inside.
   ---@param o? table lr (0.01), lr_decay (0), weight_decay (0),
-  ---  initial_accumulator_value (0), eps (1e-10)
+  ---  initial_accumulator_value (0), eps (1e-10), eps_root (0)
   optim.adagrad = optim.rule {
     name = "adagrad", tidy = true,
     defaults = { lr = 0.01, lr_decay = 0, weight_decay = 0,
-                 initial_accumulator_value = 0, eps = 1e-10 },
+                 initial_accumulator_value = 0, eps = 1e-10, eps_root = 0 },
     init = function(p, h)
       return { sum = sd.full_like(p, h.initial_accumulator_value) }
     end,
@@ -34,7 +27,7 @@ return function(optim)
       g = decayed(p, g, h)
       s.sum = s.sum + g * g
       local rate = h.lr / (1 + (h.t - 1) * h.lr_decay)
-      return p - rate * g / (s.sum:sqrt() + h.eps)
+      return p - rate * g / (root(s.sum, h) + h.eps)
     end,
   }
 
@@ -58,15 +51,17 @@ return function(optim)
   }
 
   --- RMSprop (Tieleman and Hinton 2012): v <- alpha v + (1 - alpha) g^2, w <- w
-  --- - lr g / (sqrt(v) + eps). centered takes the square of the mean gradient
-  --- from v (Graves 2013); momentum gathers the steps, b <- momentum b + step.
-  ---@param o? table lr (0.01), alpha (0.99), eps (1e-8), weight_decay (0),
-  ---  momentum (0), centered (false)
+  --- - lr g / (sqrt(v + eps_root) + eps). centered takes the square of the mean
+  --- gradient from v (Graves 2013); momentum gathers the steps before lr, b <-
+  --- momentum b + step, w <- w - lr b. PyTorch has eps, outside the root; optax
+  --- and Keras have it inside, and lr in b (sd.optim.preset gives theirs).
+  ---@param o? table lr (0.01), alpha (0.99), eps (1e-8), eps_root (0),
+  ---  weight_decay (0), momentum (0), centered (false)
   optim.rmsprop = optim.rule {
     name = "rmsprop", tidy = true,
-    defaults = { lr = 0.01, alpha = 0.99, eps = 1e-8, weight_decay = 0,
-                 momentum = 0, centered = false },
-    check = at_most_one("rmsprop", "alpha"),
+    defaults = { lr = 0.01, alpha = 0.99, eps = 1e-8, eps_root = 0,
+                 weight_decay = 0, momentum = 0, centered = false },
+    check = at_most_one("rmsprop", "alpha", "momentum"),
     init = function(p, h)
       local s = { square = sd.zeros_like(p) }
       if h.centered then s.mean = sd.zeros_like(p) end
@@ -81,7 +76,7 @@ return function(optim)
         s.mean = h.alpha * (s.mean or 0) + (1 - h.alpha) * g
         v = v - s.mean * s.mean
       end
-      local d = g / (v:sqrt() + h.eps)
+      local d = g / (root(v, h) + h.eps)
       if h.momentum ~= 0 then
         s.buffer = h.momentum * (s.buffer or 0) + d
         d = s.buffer

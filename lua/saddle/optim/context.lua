@@ -1,10 +1,11 @@
 -- What a rule's own step works with: the loss as a function of a flat vector,
 -- its slopes, and its curvature as products, an operator or a matrix.
 --
--- Fields: x (the parameters as a vector), n, loss (a number), gradient (a
--- vector), t, h (the hyper-parameters), state (a table of numbers, strings,
--- tensors and trees of them that is kept between steps and saved), params,
--- unravel (vector -> tree), args (f's further arguments, with n).
+-- Fields: name (the rule's), x (the parameters as a vector), n, loss (a
+-- number), gradient (a vector), t, h (the hyper-parameters), state (a table of
+-- numbers, strings, tensors and trees of them that is kept between steps and
+-- saved), params, unravel (vector -> tree), args (f's further arguments, with
+-- n).
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
@@ -125,6 +126,15 @@ function context:diag(o)
   return sd.eval(sum / (o.samples or 1))
 end
 
+--- Fails unless x, which the state keeps from a step before (nil: nothing), is
+--- a vector like the parameters.
+function context:fits(x)
+  if x ~= nil and x:numel() ~= self.n then
+    fail("%s: the state is for parameters of %d elements, here are %d",
+         self.name, x:numel(), self.n)
+  end
+end
+
 --- What the step returns: the parameters at the vector x, the loss before
 --- the step, and f's further results.
 function context:done(x)
@@ -143,9 +153,10 @@ function context.new(own, h, f, params, ...)
   elseif x:numel() == 0 then
     fail("%s: the parameters hold no elements", own.name)
   end
-  local self = { x = sd.eval(x), n = x:numel(), t = own.t + 1, h = h,
-                 params = params, unravel = unravel, state = own.working,
-                 args = pack(...), sign = own.maximize and -1 or 1,
+  local self = { name = own.name, x = sd.eval(x), n = x:numel(),
+                 t = own.t + 1, h = h, params = params, unravel = unravel,
+                 state = own.working, args = pack(...),
+                 sign = own.maximize and -1 or 1,
                  tools = own.tools or context.tools(f) }
   local out
   if own.t == 0 then -- which parameters does the loss depend on?

@@ -41,6 +41,7 @@ return function(optim)
     name = "lars", tidy = true,
     defaults = { lr = 0.1, momentum = 0.9, trust = 1e-3, weight_decay = 0,
                  eps = 1e-8 },
+    check = terms.at_most_one("lars", "momentum"),
     init = function(p) return { v = sd.zeros_like(p) } end,
     update = function(p, g, s, h)
       local a, b = p:square():sum():sqrt(), g:square():sum():sqrt()

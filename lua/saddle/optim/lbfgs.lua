@@ -1,9 +1,19 @@
 -- Quasi-Newton and conjugate directions.
 
 local fail = require "saddle.fail"
+local hyper = require "saddle.optim.hyper"
 local search = require "saddle.optim.line_search"
 local sd = require "saddle.init"
 local dot = search.dot
+
+local function whole(h, name, least)
+  local v = h[name]
+  if hyper.callable(v) then return end
+  if not (math.tointeger(v) and v >= least) then
+    fail("lbfgs: %s must be a whole number, %d or more, not %s", name, least,
+         tostring(v))
+  end
+end
 
 local function copy(list) return table.move(list, 1, #list, 1, {}) end
 
@@ -98,9 +108,13 @@ local betas = {
 }
 
 return function(optim)
-  --- L-BFGS (Nocedal 1980; Liu and Nocedal 1989), as PyTorch has it: a step of
-  --- the optimizer makes up to max_iter iterations; opt:state().states holds
-  --- their number and that of the evaluations so far.
+  --- L-BFGS (Nocedal 1980; Liu and Nocedal 1989), as PyTorch has it but for the
+  --- default of line_search, which is none there (sd.optim.preset("lbfgs",
+  --- "pytorch") has it too): a step of the optimizer makes up to max_iter
+  --- iterations; opt:state().states holds their number and that of the
+  --- evaluations so far. max_eval is looked at between iterations; a step ends
+  --- when no element of the gradient is above tolerance_grad, or when none of
+  --- the change, or the loss's, is above tolerance_change.
   ---
   --- ```lua
   --- local opt = sd.optim.lbfgs{}
@@ -108,8 +122,8 @@ return function(optim)
   --- ```
   ---@param o? table lr (1), max_iter (20), max_eval (0: max_iter 5 / 4),
   ---  tolerance_grad (1e-7), tolerance_change (1e-9), history (100),
-  ---  line_search "strong_wolfe" | "none" (PyTorch's default is none);
-  ---  history_size and line_search_fn, PyTorch's names, will do too
+  ---  line_search ("strong_wolfe") or "none"; history_size and line_search_fn,
+  ---  PyTorch's names, will do too
   optim.lbfgs = optim.rule {
     name = "lbfgs",
     defaults = { lr = 1, max_iter = 20, max_eval = 0, tolerance_grad = 1e-7,
@@ -120,13 +134,15 @@ return function(optim)
       if h.line_search ~= "strong_wolfe" and h.line_search ~= "none" then
         fail("lbfgs: line_search must be strong_wolfe or none, not '%s'",
              tostring(h.line_search))
-      elseif h.history < 1 then
-        fail("lbfgs: history must be at least 1, not %s", tostring(h.history))
       end
+      whole(h, "history", 1)
+      whole(h, "max_iter", 1)
+      whole(h, "max_eval", 0)
     end,
     step = function(self, f, params, ...)
       local c = self:context(f, params, ...)
       local s = c.state
+      c:fits(s.gradient)
       for _, k in ipairs { "changes", "steps", "rho" } do
         if s[k] then s[k] = copy(s[k]) end
       end
@@ -156,6 +172,7 @@ return function(optim)
       local s, h, g = c.state, c.h, c.gradient
       local size = dot(g, g) ^ 0.5
       if size == 0 then return c:done(c.x) end
+      c:fits(s.gradient)
       local d
       local fresh = h.restart > 0 and (c.t - 1) % h.restart == 0
       if s.direction and not fresh then
@@ -198,10 +215,15 @@ return function(optim)
   optim.polyak = optim.rule {
     name = "polyak", defaults = { minimum = 0, lr = 1e6 },
     takes = { minimum = true },
+    check = function(h)
+      if type(h.minimum) ~= "number" and not hyper.callable(h.minimum) then
+        fail("polyak: minimum must be a number, not %s", tostring(h.minimum))
+      end
+    end,
     step = function(self, f, params, ...)
       local c = self:context(f, params, ...)
       local square = dot(c.gradient, c.gradient)
-      local gap = math.max(0, c.loss - c.h.minimum)
+      local gap = math.max(0, c.loss - hyper.value(c.h.minimum, c.t))
       local t = square > 0 and math.min(c.h.lr, gap / square) or 0
       return c:done(c.x - t * c.gradient)
     end,

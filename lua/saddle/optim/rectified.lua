@@ -7,7 +7,8 @@ return function(optim)
   --- RAdam, rectified Adam (Liu et al. 2020). With R = 2 / (1 - beta2) - 1 and
   --- rho_t = R - 2 t beta2^t / (1 - beta2^t): while rho_t <= 5 the step is lr m
   --- / (1 - beta1^t); then Adam's times r_t = sqrt((rho_t - 4)(rho_t - 2) R /
-  --- ((R - 4)(R - 2) rho_t)).
+  --- ((R - 4)(R - 2) rho_t)). eps stands beside sqrt(v), as in PyTorch; optax
+  --- has it beside the corrected root.
   ---@param o? table lr (1e-3), beta1 (0.9), beta2 (0.999), eps (1e-8),
   ---  weight_decay (0)
   optim.radam = optim.rule {

@@ -3,10 +3,15 @@
 --
 --   v <- mu v + (1 - dampening) g      (the first v is g itself)
 --   w <- w - lr v                      nesterov: w <- w - lr (g + mu v)
+--
+-- optax has the same. TensorFlow and Keras keep lr in v, which differs while lr
+-- changes (sd.optim.preset); sd.optim.momentum averages (sd.optim.convert).
 
 local fail = require "saddle.fail"
 local sd = require "saddle.init"
 local terms = require "saddle.optim.terms"
+
+local at_most_one = terms.at_most_one("sgd", "momentum")
 
 return function(optim)
   --- Gradient descent with PyTorch's momentum, dampening and weight decay (see
@@ -22,6 +27,7 @@ return function(optim)
     defaults = { lr = 1e-3, momentum = 0, dampening = 0, weight_decay = 0,
                  nesterov = false },
     check = function(h)
+      at_most_one(h)
       if h.nesterov == true and (h.momentum == 0 or h.dampening ~= 0) then
         fail("sgd: nesterov needs a momentum above 0 and no dampening, " ..
              "not %s and %s", tostring(h.momentum), tostring(h.dampening))

@@ -18,7 +18,8 @@ return function(optim)
   }
 
   --- Lion (Chen et al. 2023): w <- w - lr (sign(beta1 m + (1 - beta1) g) +
-  --- weight_decay w), m <- beta2 m + (1 - beta2) g.
+  --- weight_decay w), m <- beta2 m + (1 - beta2) g. optax decays by 1e-3 unless
+  --- told otherwise, Keras takes lr = 1e-3.
   ---@param o? table lr (1e-4), beta1 (0.9), beta2 (0.99), weight_decay (0)
   optim.lion = optim.rule {
     name = "lion", tidy = true,

@@ -22,6 +22,19 @@ function terms.moments(p)
   return { m = sd.zeros_like(p), v = sd.zeros_like(p) }
 end
 
+--- A check that the hyper-parameters of these names are at most 1.
+function terms.at_most_one(rule, ...)
+  local names = { ... }
+  return function(h)
+    for _, name in ipairs(names) do
+      local v = h[name]
+      if type(v) == "number" and v > 1 then
+        fail("%s: %s must be at most 1, not %g", rule, name, v)
+      end
+    end
+  end
+end
+
 --- Whether this is the first step (h.t is a number only there, or when all of
 --- them are).
 function terms.is_first(h) return h.t == 1 end
