@@ -353,4 +353,49 @@ bad(function()
     {}:step(bowl, one)
 end, "wide: update made shape {2, 1}", "an update that changes the shape")
 
+-- Schedules, states and groups that cannot be meant.
+for _, way in ipairs { "step", "compile" } do
+  local nan = optim.adam { lr = function(t) return t == 3 and 0 / 0 or 0.1 end }
+  local step = way == "step" and function(w) return nan:step(bowl, w) end or
+               nan:compile(bowl)
+  local w = step((step(one)))
+  bad(function() step(w) end, "adam: lr must not be negative or NaN: its " ..
+      "schedule gave .*nan for step 3", way .. ": a schedule that gives NaN")
+  tap.is(nan.t, 2, way .. ": the step does not count")
+  local late = optim.adam { beta1 = function(t) return t / 2 end }
+  bad(function() late:step(bowl, late:step(bowl, one)) end,
+      "adam: beta1 must be below 1: its schedule gave 1.0 for step 2",
+      "a schedule that goes too far")
+end
+bad(function() optim.adam {}.step(bowl, one) end,
+    "step: call it with a colon, opt:step", "a dot for a colon")
+bad(function() optim.sgd { groups = { { match = "[w", lr = 1 } } } end,
+    "sgd: group 1: match = '%[w': malformed pattern", "a pattern that is none")
+bad(function()
+  optim.sgd { groups = { { match = "bias", lr = 1 } } }:step(function(p)
+    return bowl(p.w)
+  end, { w = one })
+end, "sgd: group 1: no parameter matches 'bias' %(there are w%)",
+    "a pattern that matches nothing")
+bad(function()
+  local state = optim.sgd {}:state()
+  state.t = -1
+  optim.sgd {}:load(state)
+end, "sgd: the state's count of steps is %-1", "a count below 0")
+
+do -- numbers that are set often vary without new plans, if the rule lets them
+  local often = optim.shampoo { lr = 0.1 }
+  local w = sd.ones(2, 2, f64)
+  for k = 1, 6 do
+    often.lr = 0.1 / k
+    often.eps = 1e-3 * k
+    w = often:step(bowl, w)
+  end
+  tap.ok(often.lr == 0.1 / 6 and often.eps == 6e-3, "what was set last")
+  tap.ok(tostring(often):find("lr = " .. 0.1 / 6, 1, true),
+         "is what it says")
+  bad(function() often.lr = -1 end, "shampoo: lr must not be negative",
+      "and is still checked")
+end
+
 tap.done()

@@ -32,12 +32,23 @@ function hyper.value(v, t)
   return v
 end
 
+-- What is wrong with the number v of a hyper-parameter, or nil.
+local function fault(name, v)
+  if v ~= v or v < 0 then return "must not be negative or NaN" end
+  if name:match "^beta" and v >= 1 then return "must be below 1" end
+end
+
 --- The schedule v's value for step t, of the part's hyper-parameter name.
 function hyper.scheduled(part, name, v, t)
   local value = v(t)
   if type(value) ~= "number" then
     fail("%s: the schedule of %s gave a %s, not a number", part.rule.name,
          name, type(value))
+  end
+  local wrong = fault(name, value)
+  if wrong then
+    fail("%s: %s %s: its schedule gave %s for step %s", part.rule.name, name,
+         wrong, tostring(value), tostring(t))
   end
   return value
 end
@@ -69,12 +80,9 @@ function hyper.check(rule, name, v, more)
     fail("%s: %s must be a %s, not %s", rule.name, name, type(default),
          tostring(v))
   end
-  if type(v) ~= "number" then return end
-  if v ~= v or v < 0 then
-    fail("%s: %s must not be negative or NaN, not %s", rule.name, name,
-         tostring(v))
-  elseif name:match "^beta" and v >= 1 then
-    fail("%s: %s must be below 1, not %s", rule.name, name, tostring(v))
+  local wrong = type(v) == "number" and fault(name, v)
+  if wrong then
+    fail("%s: %s %s, not %s", rule.name, name, wrong, tostring(v))
   end
 end
 
@@ -83,20 +91,35 @@ local function check_all(rule, h)
   if rule.check then rule.check(h) end
 end
 
+-- The part's values with v in the place of name.
+local function with(part, name, v)
+  return setmetatable({ [name] = v }, { __index = function(_, key)
+    local w = part.hyper[key]
+    return is_held(w) and w.value or w
+  end })
+end
+
+-- Whether the rule lets the value be a schedule.
+local function may_vary(part, name, v)
+  return name ~= "seed" and pcall(check_all, part.rule, with(part, name, v))
+end
+
 --- Sets a hyper-parameter of the part, if it may have that value; returns
 --- whether plans in which the numbers are constants still stand.
 function hyper.set(part, name, v)
   hyper.check(part.rule, name, v)
-  check_all(part.rule, setmetatable({ [name] = v }, { __index = part.hyper }))
+  check_all(part.rule, with(part, name, v))
   local old, times = part.hyper[name], part.times
-  local number = type(v) == "number" and name ~= "seed"
-  if number and is_held(old) then
+  if type(v) == "number" and is_held(old) then
     old.value = v
     return true
   end
   times[name] = (times[name] or 0) + 1
-  part.hyper[name] = number and times[name] >= often and
-                     setmetatable({ value = v }, held) or v
+  if type(v) == "number" and times[name] >= often then
+    local last = setmetatable({ value = v }, held)
+    if may_vary(part, name, last) then v = last end
+  end
+  part.hyper[name] = v
   if name == "seed" then part.generator = nil end
   return false
 end
@@ -109,6 +132,10 @@ local function check_groups(rule, h, groups)
     if type(g) ~= "table" or type(g.match) ~= "string" then
       fail("%s: group %d has no match = pattern", rule.name, i)
     end
+    local ok, why = pcall(string.find, "", g.match)
+    if not ok then
+      fail("%s: group %d: match = '%s': %s", rule.name, i, g.match, why)
+    end
     local own = {}
     for k, v in pairs(g) do
       if k ~= "match" then
@@ -119,6 +146,22 @@ local function check_groups(rule, h, groups)
     check_all(rule, setmetatable(own, { __index = h }))
   end
   return groups
+end
+
+--- Fails when a group matches none of the paths.
+function hyper.check_matches(parts, paths)
+  for _, part in ipairs(parts) do
+    for i, g in ipairs(part.groups) do
+      local found = false
+      for _, path in ipairs(paths) do
+        found = found or path:find(g.match) ~= nil
+      end
+      if not found then
+        fail("%s: group %d: no parameter matches '%s' (there are %s)",
+             part.rule.name, i, g.match, table.concat(paths, ", "))
+      end
+    end
+  end
 end
 
 -- The options under the rule's own names. A rule's aliases give, for another

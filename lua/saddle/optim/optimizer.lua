@@ -20,6 +20,12 @@ local private = setmetatable({}, { __mode = "k" })
 --- What an optimizer holds; nil of anything else.
 function optimizer.own(self) return private[self] end
 
+-- What it holds, in its method of that name.
+local function held(self, name)
+  return private[self] or
+         fail("%s: call it with a colon, opt:%s(..)", name, name)
+end
+
 -- Options that every optimizer takes.
 local general = { maximize = "boolean", allow_unused = "boolean",
                   on_nonfinite = "string" }
@@ -146,6 +152,7 @@ local function check_list(own, params, paths)
     fail("%s: the parameters hold no tensors", own.name)
   end
   if not own.states then
+    hyper.check_matches(own.parts, paths)
     own.states, own.paths = update.start(own, params, paths), paths
   end
   if #own.states ~= #params then
@@ -283,7 +290,7 @@ end
 ---@param params any tree
 ---@param grads any tree of the same form
 function optimizer:apply(params, grads)
-  local own = private[self]
+  local own = held(self, "apply")
   if own.closure or own.evaluates then
     fail("%s: this rule needs the loss function: use opt:step", own.name)
   end
@@ -350,7 +357,7 @@ end
 --- as on_nonfinite says: "error" (the default), "skip" or "warn"; parameters
 --- and state stay what they were.
 function optimizer:step(f, params, ...)
-  local own = private[self]
+  local own = held(self, "step")
   check_function(own, f)
   if own.closure then return by_rule(self, own, nil, f, params, ...) end
   local first, out = own.t == 0
@@ -412,7 +419,7 @@ end
 --- hyper-parameters, one that chooses between old and new. Of a rule with a
 --- step of its own loss and slopes are replayed.
 function optimizer:compile(f)
-  local own = private[self]
+  local own = held(self, "compile")
   check_function(own, f)
   if own.closure then return compiled_closure(self, own, f) end
   local guard = own.on_nonfinite ~= nil
@@ -457,7 +464,7 @@ end
 --- parameters (of rules with a step of their own, what they keep), streams =
 --- where its random numbers are }.
 function optimizer:state()
-  local own = private[self]
+  local own = held(self, "state")
   replay.settle(own)
   own.shown = own.states
   return { t = sd.tensor(own.t, { dtype = "i64" }), rule = own.name,
@@ -478,15 +485,15 @@ end
 
 --- Takes over a state that opt:state() gave.
 function optimizer:load(state)
-  local own = private[self]
+  local own = held(self, "load")
   if type(state) ~= "table" or state.rule ~= own.name then
     fail("%s: the state is of %s", own.name,
          type(state) == "table" and tostring(state.rule) or type(state))
   end
   replay.settle(own)
   own.t = sd.is_tensor(state.t) and state.t:item() or state.t
-  if math.type(own.t) ~= "integer" then
-    fail("%s: the state has no count of steps t", own.name)
+  if math.type(own.t) ~= "integer" or own.t < 0 then
+    fail("%s: the state's count of steps is %s", own.name, tostring(own.t))
   end
   local states, streams = state.states, state.streams
   if states ~= nil and type(states) ~= "table" or
@@ -507,7 +514,7 @@ end
 --- The averaged parameters of rules that keep an average beside those they
 --- step from (ema, swa, schedule_free), to be evaluated.
 function optimizer:average(params)
-  local own = private[self]
+  local own = held(self, "average")
   replay.settle(own)
   local list, paths = core.leaves(params)
   for k, part in ipairs(own.parts) do
@@ -528,7 +535,7 @@ end
 
 --- What a rule's own step may ask for: see saddle.optim.context.
 function optimizer:context(f, params, ...)
-  local own = private[self]
+  local own = held(self, "context")
   if not own.working then
     fail("%s: a context is for a rule's own step", own.name)
   end
