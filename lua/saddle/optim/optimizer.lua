@@ -444,14 +444,15 @@ function optimizer:compile(f)
     end
     return next, ok, core.rebuild(params, new), out[1], unpack(out, 3, out.n)
   end
-  local function done(count, params, ok, new, loss, ...)
+  local function done(count, args, ok, new, loss, ...)
     if ok:item() then
       count()
       return new, loss, ...
     end
-    refuse(own, ("%s: step %d: the loss (%s) or a gradient is not finite")
-      :format(own.name, own.t + 1, loss:item()))
-    return params, loss, ...
+    local out = update.gradient(own, f, update.time(own, own.t + 1))(
+      unpack(args, 1, args.n))
+    refuse(own, trouble(own, out[1], out[2]))
+    return args[1], loss, ...
   end
   return replay.new(own, {
     watched = f, work = work, done = guard and done or nil,

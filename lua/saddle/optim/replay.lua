@@ -66,8 +66,8 @@ end
 --- the first step, then a tensor. plain(params, ...) runs inside other traces.
 --- Numbers among the hyper-parameters are constants of the plan, which is made
 --- anew when one of them is set. Where done is given, the call returns what
---- done(count, params, results ..) does, the step counting when count is
---- called.
+--- done(count, { params, .. }, results ..) does, the step counting when count
+--- is called.
 function replay.new(own, o)
   local list, timely, run, version
   local carrier, done = {}, o.done
@@ -110,7 +110,8 @@ function replay.new(own, o)
     local t = own.t + 1
     local values = timely and values_at(own, list, t) or false
     if done then
-      return done(function() own.t = t end, params, run(values, params, ...))
+      return done(function() own.t = t end, table.pack(params, ...),
+                  run(values, params, ...))
     end
     return finish(t, run(values, params, ...))
   end
