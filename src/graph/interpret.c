@@ -23,6 +23,8 @@ static const double far_bytes = 16e6;
 enum {
   AHEAD = 4,            /* blocks */
   FAR_BLOCK = BLOCK / 2, /* of many streams L1 holds less of each */
+  WIDE_BLOCK = 4 * BLOCK, /* of few streams, more */
+  L1_SHARE = 20 << 10,  /* bytes that they may fill */
   TASK = 64 * BLOCK,    /* elements of a plain task */
   FOLD_BLOCK = 16 * BLOCK,
   CHUNK = 256 * BLOCK,  /* a longer row is folded in pieces of this */
@@ -50,6 +52,7 @@ typedef struct Run {
   const SdProgram *p;
   int ndirect, nodd, nstreams;
   int block;        /* elements of a full block */
+  int room;         /* elements of a scratch block */
   int far;          /* 1: most of the memory is in no cache */
   int nread;        /* the first of direct, which are inputs */
   int whole;        /* 1: an interrupt must wait */
@@ -160,7 +163,9 @@ static int scratch_blocks(const Run *r) {
 }
 
 /* Blocks do not all lie in the same cache sets. */
-static size_t slot_of(const SdProgram *p) { return BLOCK * p->widest + 64; }
+static size_t slot_of(const SdProgram *p, int block) {
+  return (size_t)block * p->widest + 64;
+}
 
 static char *thread_block(const Thread *t, int k) {
   return t->temps + (size_t)k * t->run->slot;
@@ -186,11 +191,10 @@ static int is_short(const Odd *o) {
 ** the first one. */
 static void repeat(const Odd *o, int64_t n, char *room) {
   size_t bytes = (size_t)o->period * o->size;
+  size_t all = (size_t)(n + o->period) * o->size;
   memcpy(room, o->array->data, bytes);
-  for (int64_t i = o->period; i < n + o->period; i += o->period)
-    memcpy(room + (size_t)i * o->size, o->array->data,
-           i + o->period <= 2 * BLOCK ? bytes
-                                      : (size_t)(2 * BLOCK - i) * o->size);
+  for (; bytes < all; bytes *= 2)
+    memcpy(room + bytes, room, bytes < all - bytes ? bytes : all - bytes);
 }
 
 static void thread_start(Thread *t, const Run *r, int number) {
@@ -203,7 +207,7 @@ static void thread_start(Thread *t, const Run *r, int number) {
     if (p->regs[out].kind == REG_TEMP)
       t->reg[out] = thread_block(t, p->regs[out].index);
   }
-  int64_t n = p->numel < BLOCK ? p->numel : BLOCK;
+  int64_t n = p->numel < r->room ? p->numel : r->room;
   for (int i = 0; i < p->nsplats; i++) {
     int reg = p->splats[i];
     t->reg[reg] = thread_block(t, p->nblocks + i);
@@ -544,16 +548,28 @@ static int is_one_loop(const Run *r) {
          r->nodd == 0 && r->nstreams == 0;
 }
 
+/* The fewer registers, the longer the blocks of which the first cache holds
+** one each: chains of seven ops over 200,000 elements gain a twelfth. */
+static int wide_block(const Run *r) {
+  const SdProgram *p = r->p;
+  size_t each = p->widest * (size_t)(r->ndirect + p->nblocks + p->nsplats +
+                                     2 * r->nodd);
+  int block = BLOCK;
+  while (block < WIDE_BLOCK && 2 * (size_t)block * each <= L1_SHARE) block *= 2;
+  return block;
+}
+
 /* Everything about a run but its memory; returns how many threads. */
 static int prepare(Run *r, const SdProgram *p, const SdArray *const *inputs,
                    SdArray *const *outputs, double written) {
   r->p = p;
   r->ndirect = r->nodd = r->nstreams = r->whole = 0;
   r->chunks = 1;
-  r->slot = slot_of(p);
   r->tasks = (p->numel + TASK - 1) / TASK;
   bind(r, inputs, outputs, written);
-  r->block = r->far ? FAR_BLOCK : is_one_loop(r) ? TASK : BLOCK;
+  r->room = p->layout == SD_FOLD_NONE && !r->far ? wide_block(r) : BLOCK;
+  r->slot = slot_of(p, r->room);
+  r->block = r->far ? FAR_BLOCK : is_one_loop(r) ? TASK : r->room;
   plan_folds(r);
   return choose_threads(r);
 }
@@ -564,7 +580,7 @@ size_t sd_program_scratch(const SdProgram *p) {
   r.nodd = p->ninputs;
   r.nstreams = p->noutputs;
   r.chunks = 1;
-  r.slot = slot_of(p);
+  r.slot = slot_of(p, WIDE_BLOCK);
   r.block = BLOCK;
   plan_folds(&r);
   return layout_memory(&r, sd_thread_count(), NULL);

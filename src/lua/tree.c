@@ -243,6 +243,8 @@ static void write_tag(lua_State *L, SdSignature *s, char tag) {
   write(L, s, &tag, 1);
 }
 
+enum { NAME = 'a' + LUA_TSTRING }; /* the tag of a string */
+
 static void sign_tensor(lua_State *L, SdSignature *s, SdNode *x) {
   SdError err;
   const SdTrace *t = x->trace;
@@ -278,11 +280,8 @@ static void sign_other(lua_State *L, SdSignature *s, int i) {
 
 static void sign(lua_State *L, SdSignature *s, int i, int depth);
 
-static void sign_table(lua_State *L, SdSignature *s, int i, int depth) {
+static void sign_sorted(lua_State *L, SdSignature *s, int i, int depth) {
   Keys keys;
-  if (depth > MAX_DEPTH)
-    sd_lua_fail(L, "tree: nested deeper than %d tables (a cycle?)",
-                MAX_DEPTH);
   keys_open(L, i, &keys);
   write_tag(L, s, keys.kind == LIST ? '[' : '{');
   for (lua_Integer j = 1; j <= keys.n; j++) {
@@ -293,6 +292,68 @@ static void sign_table(lua_State *L, SdSignature *s, int i, int depth) {
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
+}
+
+/* A list whose keys come in order; 0, with only the keys in the way looked at,
+** if it is none. */
+static int sign_list(lua_State *L, SdSignature *s, int i, int depth) {
+  lua_Integer n = 0;
+  write_tag(L, s, '[');
+  lua_pushnil(L);
+  while (lua_next(L, i)) {
+    if (!lua_isinteger(L, -2) || lua_tointeger(L, -2) != ++n) {
+      lua_pop(L, 2);
+      return 0;
+    }
+    sign(L, s, lua_gettop(L), depth + 1);
+    lua_pop(L, 1);
+  }
+  return 1;
+}
+
+/* A table of a few names, whose values are looked up once, in the walk that
+** finds the names: half the time of looking each up under its sorted key. */
+static int sign_names(lua_State *L, SdSignature *s, int i, int depth) {
+  const char *names[FEW];
+  int order[FEW], n = 0, base = lua_gettop(L);
+  write_tag(L, s, '{');
+  lua_pushnil(L);
+  while (lua_next(L, i)) {
+    size_t length;
+    if (lua_type(L, -2) != LUA_TSTRING || n == FEW) return 0;
+    names[n] = lua_tolstring(L, -2, &length);
+    if (strlen(names[n]) != length) return 0;
+    int at = n++;
+    for (; at > 0 && strcmp(names[order[at - 1]], names[n - 1]) > 0; at--)
+      order[at] = order[at - 1];
+    order[at] = n - 1;
+    lua_insert(L, -2); /* the value stays below the key */
+  }
+  for (int j = 0; j < n; j++) {
+    size_t length = strlen(names[order[j]]);
+    write_tag(L, s, NAME);
+    write(L, s, &length, sizeof length);
+    write(L, s, names[order[j]], length);
+    sign(L, s, base + 1 + order[j], depth + 1);
+  }
+  return 1;
+}
+
+static void sign_table(lua_State *L, SdSignature *s, int i, int depth) {
+  size_t length = s->length, count = s->count;
+  int top = lua_gettop(L);
+  if (depth > MAX_DEPTH)
+    sd_lua_fail(L, "tree: nested deeper than %d tables (a cycle?)",
+                MAX_DEPTH);
+  luaL_checkstack(L, FEW + 12, "tree");
+  int done = lua_rawlen(L, i) > 0 ? sign_list(L, s, i, depth)
+                                  : sign_names(L, s, i, depth);
+  lua_settop(L, top);
+  if (!done) {
+    s->length = length;
+    s->count = count;
+    sign_sorted(L, s, i, depth);
+  }
   write_tag(L, s, ']');
 }
 
