@@ -141,7 +141,8 @@ local merged, merged_error = probes.mean(
       seen[#seen + 1], sum, square = v, sum + v, square + v * v
     end
     local mean = sum / m
-    return mean, math.sqrt((square - m * mean ^ 2) / (m * math.max(m - 1, 1)))
+    return mean, math.sqrt((square - m * mean ^ 2) / (m * math.max(m - 1, 1))),
+           m
   end)
 local sum_of, squares = 0, 0
 for _, v in ipairs(seen) do sum_of = sum_of + v end

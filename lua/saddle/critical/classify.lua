@@ -4,7 +4,7 @@ local chunks = require "saddle.curvature.chunks"
 local fail = require "saddle.fail"
 local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
-local whole = require "saddle.curvature.whole"
+local whole = require("saddle.interrupt").whole
 
 -- Up to this many parameters the whole spectrum is taken.
 local dense_limit = 500
@@ -55,6 +55,10 @@ local point = {}
 
 -- The verdict in words, with the numbers behind it.
 function point:__tostring()
+  if not self.eigenvalues then
+    return ("%s (%s): loss %.4g, |gradient| %.2g"):format(
+      self.kind, self.reason, self.loss, self.gradient_norm)
+  end
   local w, n = {}, #self.eigenvalues
   for i = n, math.max(1, n - 2), -1 do
     w[#w + 1] = ("%.3g"):format(self.eigenvalues[i])
@@ -78,6 +82,12 @@ local function count_negative(e, zero)
     if x - e.residuals[i] < -zero then possible = possible + 1 end
   end
   return certain, possible, e.exact or (e.converged and possible < e.low)
+end
+
+-- A point of which there is no verdict, with what is known of it.
+local function unknown(fields)
+  fields.kind = "unknown"
+  return setmetatable(fields, point)
 end
 
 --- What kind of critical point params is: { kind "minimum" | "maximum" |
@@ -149,4 +159,4 @@ local function classify(f, params, o)
   }, point)
 end
 
-return classify
+return { classify = classify, unknown = unknown }

@@ -12,7 +12,8 @@ local sd = require "saddle.init"
 local dense_limit = 500
 
 --- { x (the start), n, dense (whether hessian gives matrices), unravel,
---- slope (v -> loss, gradient), hessian (v -> matrix in f64, or operator) }.
+--- slope (v -> loss, gradient), hessian (v -> matrix in f64, or operator),
+--- reach (x, loss, g, step: what a search has, kept as reached) }.
 return function(f, start, args, what)
   models.callable(f, what, "f")
   local flat, unravel = sd.tree.ravel(start)
@@ -34,6 +35,10 @@ return function(f, start, args, what)
     local loss, g = slope(v)
     sd.eval(loss, g)
     return loss:item(), g
+  end
+
+  function p.reach(x, loss, g, step)
+    p.reached = { x = x, loss = loss, g = g, step = step }
   end
 
   function p.product(v, d) return product(v, d) end

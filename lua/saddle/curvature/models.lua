@@ -94,7 +94,7 @@ local function build(name, params, args, make, chosen)
   local product, rows = products(make(at), args)
   return operator.new {
     n = at.n, dtype = at.dtype, name = name, product = product, rows = rows,
-    unravel = at.unravel, parts = at.parts,
+    fresh = true, unravel = at.unravel, parts = at.parts,
     restrict = function(part)
       local leaves = {}
       for k, i in ipairs(part) do leaves[k] = chosen and chosen[i] or i end

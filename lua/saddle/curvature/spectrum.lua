@@ -6,7 +6,7 @@ local module = require "saddle.module"
 local operator = require "saddle.curvature.operator"
 local probes = require "saddle.curvature.probes"
 local sd = require "saddle.init"
-local whole = require "saddle.curvature.whole"
+local whole = require("saddle.interrupt").whole
 
 local function one_of(value, known, what)
   for _, name in ipairs(known) do
@@ -185,7 +185,8 @@ function operator:density(o)
 end
 
 --- tr f(A) by stochastic Lanczos quadrature: value, standard error, and the
---- error of the quadrature (see the density's mean).
+--- error of the quadrature (see the density's mean); after Ctrl-C those of the
+--- steps so far, and "interrupted".
 ---
 --- ```lua
 --- local A = sd.curvature.identity(50)
@@ -195,10 +196,15 @@ end
 ---@param o? table steps (80), probes (16), seed
 function operator:spectral_sum(f, o)
   o = sd.check_options(o, { "steps:N", "probes", "seed:I" }, "spectral_sum")
-  local d = whole(self:density { steps = o.steps, probes = o.probes or 16,
-                                 seed = o.seed, points = 2 })
+  local d = self:density { steps = o.steps, probes = o.probes or 16, seed = o.seed,
+                           points = 2 }
   local value, error, quadrature = d:mean(f)
-  return self.n * value, self.n * error, self.n * quadrature
+  value, error, quadrature = self.n * value, self.n * error,
+                             self.n * quadrature
+  if d.reason == "interrupted" then
+    return value, error, quadrature, d.reason
+  end
+  return value, error, quadrature
 end
 
 -- Up to this size the dense matrix is cheaper than its estimate.
@@ -206,7 +212,7 @@ local dense_logdet = 1000
 
 --- log det(A + damping I): value, standard error, error of the quadrature.
 --- Up to 1000 elements, or with method = "dense", from all eigenvalues, and
---- the errors are 0.
+--- the errors are 0. Ctrl-C as in spectral_sum.
 ---@param o? table damping, method "dense" | "lanczos", steps, probes, seed
 function operator:logdet(o)
   o = sd.check_options(o, { "damping:F", "method:S", "steps:N", "probes",
