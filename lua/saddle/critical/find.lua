@@ -427,7 +427,8 @@ return function(f, start, o)
   local function search()
     local x, converged, iterations, reason = methods[c.method](p, c)
     local at = p.unravel(sd.eval(x))
-    return at, point.classify(f, at, { args = o.args }), converged, iterations, reason
+    return at, point.classify(f, at, { args = o.args }), converged,
+           iterations, reason
   end
   local good, at, info, converged, iterations, reason =
     interrupt.attempt(search)

@@ -14,8 +14,8 @@ local methods = { ["hutchinson"] = 1, ["hutch++"] = 1, ["xtrace"] = 1 }
 --- The trace, and the estimate's standard error. Each sample is a probe;
 --- Hutch++ takes one and a half products for each, XTrace two. Of few samples
 --- Student's quantiles make intervals (of Hutch++ half the samples count).
---- Ctrl-C returns the estimate so far (of a sketch not yet used, by Hutchinson),
---- its error and "interrupted".
+--- Ctrl-C returns the estimate so far (from a sketch alone, Hutchinson's), its
+--- error and "interrupted".
 ---@param o? table method "hutchinson" | "hutch++" | "xtrace", samples (32),
 ---  probes (a matrix of columns), seed
 function operator:trace(o)

@@ -196,8 +196,8 @@ end
 ---@param o? table steps (80), probes (16), seed
 function operator:spectral_sum(f, o)
   o = sd.check_options(o, { "steps:N", "probes", "seed:I" }, "spectral_sum")
-  local d = self:density { steps = o.steps, probes = o.probes or 16, seed = o.seed,
-                           points = 2 }
+  local d = self:density { steps = o.steps, probes = o.probes or 16,
+                           seed = o.seed, points = 2 }
   local value, error, quadrature = d:mean(f)
   value, error, quadrature = self.n * value, self.n * error,
                              self.n * quadrature

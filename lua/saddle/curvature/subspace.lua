@@ -101,8 +101,8 @@ local function block_spectrum(B, path, o)
 end
 
 --- The spectrum of each parameter's own block: a list of { path, n, values,
---- residuals, converged, trace, trace_error }. Ctrl-C returns the blocks so far,
---- reason = "interrupted".
+--- residuals, converged, trace, trace_error }. Ctrl-C returns the blocks so
+--- far, reason = "interrupted".
 ---@param o? table k (3), which, tol, samples (32, of the trace), seed, match (a
 ---  pattern of paths: only these)
 function operator:layers(o)
