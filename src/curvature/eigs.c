@@ -15,6 +15,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { SMALL = 1 << 17 }; /* elements that a basis may have in any case */
+
 typedef struct Krylov {
   const SdOperator *op;
   SdEigsOptions o;
@@ -356,7 +358,8 @@ static SdStatus run(Krylov *y, const void *start, SdEigs *out,
                     SdError *err) {
   if (sd_ritz_configure(y->op, &y->o, err) != SD_OK) return err->code;
   int64_t n = y->op->n, rows = y->o.subspace;
-  if (rows == 0) rows = 2 * y->o.k + 30;
+  int64_t usual = 2 * y->o.k + 30;
+  if (rows == 0) rows = SMALL / n > usual ? SMALL / n : usual;
   if (rows < y->o.k + 6) rows = y->o.k + 6;
   y->k = y->o.k;
   y->capacity = rows < n ? rows : n;

@@ -87,6 +87,24 @@ for _, method in ipairs { "lanczos", "block", "lobpcg" } do
        sd.tensor({ 12, 9, 5 }, f64), 1e-5, method .. " in f32")
 end
 
+-- ---- graded and flat spectra, and magnitudes at both ends ---------------------------
+
+local graded = with_spectrum(sd.exp(sd.linspace(-30, 5, 100, f64)))
+local least = of(graded):eigs { k = 3, which = "smallest" }
+near(least.values, (sd.linalg.eigh(graded))[{ { 1, 3 } }], 2e-8,
+     "the smallest of a graded spectrum")
+tap.ok(least.converged, ("in %d products"):format(least.iterations))
+local wigner = sd.randn(300, 300, { dtype = "f64",
+                                    generator = sd.generator(3) })
+wigner = (wigner + wigner:T()) / 2
+local sizes = (sd.linalg.eigh(wigner)):abs():sort(1, { descending = true })
+for k = 1, 8 do
+  local found = of(wigner):eigs { k = k, which = "magnitude",
+                                  method = "lobpcg" }
+  near(found.values:abs(), sizes[{ { 1, k } }], 1e-8,
+       ("LOBPCG, %d largest by magnitude of either sign"):format(k))
+end
+
 -- ---- errors are what they are said to be -------------------------------------------
 
 -- How often in 200 runs an estimate is within 2 standard errors.
@@ -217,6 +235,19 @@ tap.is(of(sd.tensor({ { -2 } }, f64)):inertia().negative, 1, "of one element")
 
 -- ---- linear systems ----------------------------------------------------------------
 
+local halved = sd.cat({ sd.zeros(20, f64), sd.linspace(.5, 4, 80, f64) }, 1)
+local flat = with_spectrum(halved)
+local lost = of(flat):solve(sd.randn(100, rand))
+tap.is({ lost.reason, lost.curvature, lost.converged },
+       { "zero curvature", 0, false }, "CG sees that a system is singular")
+tap.near(flat:mv(lost.direction):norm(), 0, 1e-6, "and in which direction")
+local hard = with_spectrum(sd.exp(sd.linspace(0, math.log(1e4), 150, f64)))
+for _, method in ipairs { "cg", "minres" } do
+  local r = of(hard):solve(sd.ones(150, f64), { method = method })
+  tap.ok(r.converged, ("%s takes more than n products when it must: %d"):format(
+    method, r.iterations))
+end
+tap.ok(of(1e-200 * positive):checked(), "squares may underflow")
 local b = sd.randn(150, rand)
 local x = P:solve(b)
 tap.ok(x.converged and x.residual < 1e-9, "CG: " .. x.reason)
@@ -274,7 +305,7 @@ bad(function() A:trace { method = "diag" } end, "trace: method must be",
 bad(function() A:trace { probes = 0 } end, "probes: needs a count", "no probes")
 bad(function() A:solve(sd.ones(3, f64)) end, "solve: needs a vector of 200",
     "a right side of another length")
-bad(function() A:solve(c / 0) end, "solve: |b| = inf", "a right side of infinities")
+bad(function() A:solve(c / 0) end, "solve: b holds NaN or infinite", "a right side of infinities")
 bad(function() P:solve(b, { precondition = function(v) return -v end }) end,
     "solve: the preconditioner is not positive definite",
     "a negative preconditioner")

@@ -2,6 +2,7 @@
 
 local chunks = require "saddle.curvature.chunks"
 local classify = require("saddle.critical.classify").classify
+local fail = require "saddle.fail"
 local interrupt = require "saddle.interrupt"
 local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
@@ -23,6 +24,9 @@ local sd = require "saddle.init"
 return function(f, params, o)
   models.callable(f, "escape", "f")
   o = sd.check_options(o, { "step:F", "args:L" }, "escape")
+  if o.step and not (o.step > 0) then
+    fail("escape: the step must be above 0, not %g", o.step)
+  end
   local args = o.args or {}
   local c = classify(f, params, { args = o.args })
   if not c.direction then

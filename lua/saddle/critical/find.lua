@@ -169,12 +169,18 @@ end
 
 -- The steps of Levenberg and Marquardt on |g|^2 / 2, whose gradient is H g and
 -- whose Gauss-Newton matrix is H^2: s being the spectrum at x, the first that
--- reduces |g|, or nil, and the damping to go on with.
+-- reduces |g| or the step that would follow from it with the same H, which
+-- curved valleys do not mislead (Deuflhard 2004, section 3.3), or nil; and the
+-- damping to go on with.
 local function damped_step(p, x, g, s, damping)
   repeat
-    local y = x - s.Q:mv(s.c * s.w / (s.w * s.w + damping)):to(x.dtype)
+    local scale = s.w / (s.w * s.w + damping)
+    local step = s.c * scale
+    local y = x - s.Q:mv(step):to(x.dtype)
     local new, slope = p.slope(y)
-    if is_finite(new) and norm(slope) < norm(g) then
+    local again = is_finite(new) and
+      s.Q:transpose(1, 2):mv(slope:to "f64") * scale
+    if again and (norm(slope) < norm(g) or norm(again) < norm(step)) then
       return y, new, slope, math.max(damping / 5, 1e-30 * s.most ^ 2)
     end
     damping = damping * 4
@@ -220,7 +226,7 @@ local function gradient_norm(p, o)
     local y, new, slope
     if s then
       y, new, slope, control = damped_step(p, x, g, s,
-                                           control or 1e-3 * most ^ 2)
+                                           control or 1e-10 * most ^ 2)
     else
       y, new, slope, control = residual_step(p, x, g, H, control or 0.1)
     end
@@ -377,6 +383,9 @@ local function check(o, n)
          "not '%s'", o.method)
   elseif o.index < 1 or o.index > n then
     fail("find: a saddle of index %d in %d dimensions", o.index, n)
+  elseif not (o.tol >= 0) or o.radius and not (o.radius > 0) then
+    fail("find: tol must be 0 or above, the radius above 0, not %g and %s",
+         o.tol, tostring(o.radius))
   elseif o.method == "dimer" and o.index ~= 1 then
     fail("find: the dimer finds saddles of index 1, not %d", o.index)
   end

@@ -16,10 +16,8 @@ local dense_limit = 500
 --- reach (x, loss, g, step: what a search has, kept as reached) }.
 return function(f, start, args, what)
   models.callable(f, what, "f")
+  models.check_leaves(start, what)
   local flat, unravel = sd.tree.ravel(start)
-  if flat.dtype ~= "f32" and flat.dtype ~= "f64" then
-    fail("%s: parameters of %s; f32 or f64 needed", what, flat.dtype)
-  end
   args = args or {}
   if chunks.is(args[1]) then
     fail("%s: takes the whole data set, not chunks of it", what)

@@ -112,6 +112,9 @@ return function(f, box, o)
   end
   local x1, x2 = interval(box.x or box[1], "x")
   local y1, y2 = interval(box.y or box[2], "y")
+  if o.tol and not (o.tol > 0) then
+    fail("sweep: tol must be above 0, not %g", o.tol)
+  end
   local function at(w) return (f(w)) end
   local W, G, H, scale, good = descend(
     at, starts(x1, x2, y1, y2, o.n or 21), o.steps or 60)

@@ -127,6 +127,7 @@ return function(net, params, x, o)
     fail("kfac: needs a net, not a %s", type(net))
   end
   local at = models.layout(params, nil, "kfac")
+  models.check_data({ x, n = 1 }, "kfac")
   local z, notes, gradients = factors.of(net, params, x)
   if not z then
     fail("kfac: layer %s has parameters but is not dense on {N, inputs}", notes)

@@ -4,6 +4,7 @@
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
 
 -- Where the slope of a layer's activation jumps.
@@ -95,6 +96,7 @@ local function watch(model, params, x, path, list, h)
   end
   local y = model(params, core.watch(trace, x, "kinks"))
   core.leave(trace)
+  models.outputs((core.leaves(y, false))[1] or y, "kinks")
   for _, node in ipairs(core.nodes(core.leaves(y, false), ops,
                                    "stop_gradient")) do
     local d = ops[node.name](node)
@@ -146,6 +148,9 @@ return function(net, params, x, o)
   local is_net = type(net) == "table" and rawget(net, "apply")
   if not is_net and type(net) ~= "function" then
     fail("kinks: needs a net or a function, not a %s", type(net))
+  end
+  if not sd.is_tensor(x) then
+    fail("kinks: the batch is a %s, not a tensor", type(x))
   end
   local list = setmetatable({}, census)
   local go = is_net and walk or watch

@@ -232,7 +232,7 @@ function operator:logdet(o)
     return sd.log(w + damping)
   end
   if method == "dense" then
-    return log((sd.linalg.eigh(self:symmetric()))):sum():item(), 0, 0
+    return log((sd.linalg.eigh(self:symmetric "logdet"))):sum():item(), 0, 0
   end
   return self:spectral_sum(log, { steps = o.steps, probes = o.probes,
                                   seed = o.seed })
@@ -240,9 +240,13 @@ end
 
 -- ---- inertia ----------------------------------------------------------------
 
---- The dense matrix in f64, its rounding's asymmetry taken out.
-function operator:symmetric()
+--- The dense matrix in f64, its rounding's asymmetry taken out; an error of
+--- `what` when it is not finite.
+function operator:symmetric(what)
   local D = self:checked():dense():to "f64"
+  if core.first_nonfinite { D } then
+    fail("%s: the operator's products are not finite", what)
+  end
   return (D + D:transpose(1, 2)) / 2
 end
 
@@ -257,7 +261,7 @@ local function norm_of(D)
 end
 
 local function dense_inertia(self, zero)
-  local D = sd.eval(self:symmetric())
+  local D = sd.eval(self:symmetric "inertia")
   local shift = zero * norm_of(D)
   local I = sd.eye(self.n, { dtype = "f64" })
   -- Sylvester's law at two shifts: eigenvalues below -shift, above shift.
@@ -317,6 +321,9 @@ function operator:inertia(o)
                             "seed:I" }, "inertia")
   local method = one_of(o.method or self.n <= 5000 and "dense" or "lanczos",
                         { "dense", "lanczos" }, "inertia: method")
+  if o.zero and not (o.zero >= 0) then
+    fail("inertia: zero must be 0 or above, not %g", o.zero)
+  end
   local zero = o.zero or (self.dtype == "f32" and 1e-6 or 1e-10)
   if method == "dense" then return dense_inertia(self, zero) end
   return lanczos_inertia(self, zero, o)
@@ -338,7 +345,13 @@ function operator:solve(b, o)
   o = sd.check_options(o, { "method:S", "damping:F", "tol:F", "max_iter:N",
                             "start", "precondition" }, "solve")
   one_of(o.method or "cg", { "cg", "minres" }, "solve: method")
+  if o.tol and not (o.tol >= 0 and o.tol < math.huge) then
+    fail("solve: tol must be 0 or above, and finite, not %g", o.tol)
+  end
   local flat, given = self:vector(b, "solve")
+  if core.first_nonfinite { flat } then
+    fail "solve: b holds NaN or infinite elements"
+  end
   local r = core.solve(self:frugal(), flat,
                        o.start and self:vector(o.start, "solve"),
                        { method = o.method, damping = o.damping, tol = o.tol,

@@ -53,6 +53,13 @@ local function check(o, what, more)
   if o.x:size(1) ~= o.y:size(1) then
     fail("%s: %d inputs, %d labels", what, o.x:size(1), o.y:size(1))
   end
+  if o.x:numel() == 0 then
+    fail("%s: there are no examples: x is {%s}", what,
+         table.concat(o.x.shape, ", "))
+  end
+  if o.step and not (o.step > 0) then
+    fail("%s: step must be above 0, not %g", what, o.step)
+  end
   local norm = o.norm or "inf"
   if norm == math.huge then norm = "inf" end
   if norm ~= "inf" and norm ~= "2" and norm ~= 2 then

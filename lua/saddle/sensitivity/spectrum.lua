@@ -5,11 +5,13 @@ local core = require "saddle.core"
 local fail = require "saddle.fail"
 local interrupt = require "saddle.interrupt"
 local jacobian = require "saddle.curvature.jacobian"
+local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
 
 local spectrum = {}
 
-local function input(x, what)
+local function input(model, x, what)
+  models.callable(model, what, "model")
   if not sd.is_tensor(x) or (x.dtype ~= "f32" and x.dtype ~= "f64") then
     fail("%s: the input must be a tensor of f32 or f64, not %s", what,
          sd.is_tensor(x) and x.dtype or "a " .. type(x))
@@ -54,8 +56,9 @@ local dense_limit = 1200
 function spectrum.spectrum(model, x, o)
   o = sd.check_options(o, { "k:N", "tol:F", "max_iter:N", "seed:I" },
                        "spectrum")
-  input(x, "spectrum")
-  local J = jacobian.of(flat_model(model, x), sd.eval(x:reshape(-1)))
+  input(model, x, "spectrum")
+  local J = jacobian.of(flat_model(model, x), sd.eval(x:reshape(-1)),
+                        "spectrum")
   if not o.k and J.m + J.n <= dense_limit then
     return { values = singular_values(J:dense()), exact = true }
   end
@@ -126,7 +129,7 @@ end
 function spectrum.saliency(model, x, class, o)
   o = sd.check_options(o, { "method:S", "samples:N", "sigma:F", "baseline",
                             "seed:I" }, "saliency")
-  input(x, "saliency")
+  input(model, x, "saliency")
   local z = model(x)
   if z.ndim ~= 2 then
     fail("saliency: the model must give scores {N, C}, not {%s}",
@@ -207,7 +210,7 @@ end
 function spectrum.lipschitz(model, x, o)
   o = sd.check_options(o, { "radius:F", "samples:I", "seed:I", "net",
                             "params" }, "lipschitz")
-  input(x, "lipschitz")
+  input(model, x, "lipschitz")
   local g = sd.generator(o.seed or 1)
   local radius, samples = o.radius or 0, o.samples or 0
   if not (radius >= 0) or samples < 0 then
