@@ -6,7 +6,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { BATCH_BYTES = 64 * 1024 * 1024 }; /* of products taken at once */
+/* Of products taken at once: more would gain little, and be lost together by
+** an interrupt. */
+enum { BATCH_BYTES = 64 * 1024 * 1024, BATCH_MOST = 16 };
 
 /* Given the products of some probes, once for each batch; *done counts the
 ** probes. */
@@ -19,6 +21,7 @@ static SdStatus for_each_batch(const SdOperator *op, int64_t count,
                                SdError *err) {
   int64_t row = op->n * (int64_t)sd_dtype_size(op->dtype);
   int64_t batch = op->matmat && row < BATCH_BYTES ? BATCH_BYTES / row : 1;
+  if (batch > BATCH_MOST) batch = BATCH_MOST;
   if (batch > count) batch = count;
   size_t bytes = (size_t)(batch * row);
   void *w = sd_memory_alloc(bytes, err);

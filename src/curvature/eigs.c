@@ -15,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SMALL = 1 << 17 }; /* elements that a basis may have in any case */
+enum { SMALL = 1 << 15 }; /* elements that a basis may have in any case */
 
 typedef struct Krylov {
   const SdOperator *op;
@@ -229,7 +229,8 @@ static SdStatus advance(Krylov *y, SdError *err) {
 /* Whether a look at the Ritz values is worth its O(size^3) now. */
 static int is_due(const Krylov *y) {
   int64_t active = y->size - y->locked;
-  return y->size == y->capacity || spent(y) || active % 5 == 0 ||
+  int64_t every = active < 80 ? 5 : active / 16;
+  return y->size == y->capacity || spent(y) || active % every == 0 ||
          active * active <= y->op->n;
 }
 

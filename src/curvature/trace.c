@@ -8,7 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { BATCH_BYTES = 64 * 1024 * 1024 }; /* of products taken at once */
+/* Of products taken at once: more would gain little, and be lost together by
+** an interrupt. */
+enum { BATCH_BYTES = 64 * 1024 * 1024, BATCH_MOST = 16 };
 
 static const void *probe(const SdOperator *op, const void *probes,
                          int64_t i) {
@@ -32,12 +34,14 @@ static SdStatus products(const SdOperator *op, const void *v, int64_t first,
   return sd_operator_apply_rows(op, count, probe(op, v, first), out, err);
 }
 
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
 /* How many products are taken at once: as their memory allows. */
 static int64_t batch_size(const SdOperator *op, int64_t count) {
   int64_t bytes = op->n * (int64_t)sd_dtype_size(op->dtype);
   int64_t batch = op->matmat ? BATCH_BYTES / bytes : 1;
   batch = batch < 1 ? 1 : batch;
-  return batch < count ? batch : count;
+  return least(batch, least(count, BATCH_MOST));
 }
 
 static SdStatus not_finite(int64_t product, SdError *err) {
@@ -45,8 +49,6 @@ static SdStatus not_finite(int64_t product, SdError *err) {
                       "trace: the operator's product %lld is not finite",
                       (long long)product);
 }
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The mean of the samples plus base, and its standard error. */
 static void summarise(SdTraceEstimate *t, double base, int64_t count,
