@@ -175,6 +175,54 @@ local _, one = A:trace { samples = 4000, seed = 5 }
 local theory = 2 * (norm ^ 2 - diagonal:square():sum():item())
 tap.near(one ^ 2 * 4000 / theory, 1, 0.1, "Hutchinson's variance is the law's")
 
+-- ---- stopped on the way -------------------------------------------------------------
+
+-- A diagonal operator whose products raise what Ctrl-C raises after some.
+local steps_of = sd.linspace(1, 2, 40, f64)
+local function stopping(after)
+  local count = 0
+  return curvature.operator {
+    n = 40, dtype = "f64", check = false, matvec = function(v)
+      count = count + 1
+      if count > after then _G.error("interrupted", 0) end
+      return steps_of * v
+    end }
+end
+local runs = {
+  eigs = function(S) return S:eigs { k = 3 }.reason end,
+  density = function(S) return S:density { steps = 30 }.reason end,
+  spectral_sum = function(S)
+    return (select(4, S:spectral_sum(sd.sqrt, { steps = 30 })))
+  end,
+  logdet = function(S)
+    return (select(4, S:logdet { method = "lanczos", steps = 30 }))
+  end,
+  diag = function(S) return (select(3, S:diag())) end,
+  frobenius = function(S) return (select(3, S:frobenius())) end,
+  solve = function(S) return S:solve(sd.ones(40, f64)).reason end }
+for _, method in ipairs { "hutchinson", "hutch++", "xtrace" } do
+  runs[method] = function(S)
+    local t, _, why = S:trace { method = method }
+    tap.near(t, 60, 0.02, method .. " has what the probes so far say")
+    return why
+  end
+end
+for name, run in pairs(runs) do
+  tap.is(run(stopping(5)), "interrupted", name .. " says that it was stopped")
+  tap.throws(function() run(stopping(0)) end, "interrupted$",
+             name .. ", before anything is known, raises the error")
+end
+tap.is(select("#", stopping(100):trace()), 2, "a whole trace says nothing more")
+tap.throws(function() stopping(5):dense() end, "^interrupted$",
+           "part of a matrix is none")
+tap.throws(function() stopping(5):inertia { method = "lanczos" } end,
+           "^interrupted$", "part of a search is no inertia")
+budget, probes.budget = probes.budget, 4 * 40
+local some, some_error, reason = stopping(10):trace { samples = 20 }
+probes.budget = budget
+tap.near({ some, some_error }, { 60, 0 }, 1e-12, "some probes at a time")
+tap.is(reason, "interrupted", "and stopped among them")
+
 -- ---- functions of the spectrum -----------------------------------------------------
 
 local positive = with_spectrum(sd.linspace(0.5, 4, 150, f64))
