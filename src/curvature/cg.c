@@ -119,7 +119,7 @@ static int is_convex(Solve *s, void *p, const void *w, double pw) {
   double pp = dot(s, p, p), length = sqrt(pp) * norm(s, w);
   double curvature = pw / pp, tiny = sd_lanczos_rounding(s->op->dtype);
   s->largest = fmax(s->largest, length / pp);
-  double rounding = tiny * fmax(length, s->largest * pp / 16);
+  double rounding = tiny * fmax(length, s->largest * pp / 256);
   int convex = pw > rounding;
   if (!convex && pw >= -rounding) curvature = 0;
   if (!convex || curvature < s->out->curvature) s->out->curvature = curvature;
