@@ -55,14 +55,16 @@ static void let_go(lua_State *L, int i) {
   *h = NULL;
 }
 
-/* Runs protected, with the operator and the function as its arguments; the
-** vectors and the products follow on the stack. */
+/* Runs protected, with the operator and the function as its arguments. */
 static int call_product(lua_State *L) {
   SdLuaOperator *o = lua_touserdata(L, 1);
   SdShape s = o->count ? (SdShape){2, {o->count, o->n}} : (SdShape){1, {o->n}};
-  sd_lua_push_copy(L, o->dtype, &s, o->v);
   lua_pushvalue(L, 2);
-  lua_pushvalue(L, 3);
+  sd_lua_push_copy(L, o->dtype, &s, o->v);
+  if (o->fresh) { /* else nothing here should keep it alive */
+    lua_pushvalue(L, -1);
+    lua_insert(L, 3);
+  }
   lua_call(L, 1, 1);
   SdNode *y = sd_lua_check_tensor(L, -1, "matvec");
   if (!is_expected(y, &s, o->dtype))
@@ -74,7 +76,7 @@ static int call_product(lua_State *L) {
   copy_out(L, y, o->out);
   if (o->fresh) {
     let_go(L, 3);
-    let_go(L, 4);
+    let_go(L, -1);
   }
   return 0;
 }

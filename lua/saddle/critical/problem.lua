@@ -47,7 +47,7 @@ return function(f, start, args, what)
       return (H + H:transpose(1, 2)) / 2
     end
     return operator.new {
-      n = p.n, dtype = flat.dtype, name = "hessian",
+      n = p.n, dtype = flat.dtype, name = "hessian", fresh = true,
       product = function(d) return product(v, d) end }
   end
   return p

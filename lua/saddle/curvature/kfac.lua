@@ -92,7 +92,7 @@ local function build(at, blocks, f, name)
   local one = core.jit(product(blocks, f))
   return operator.new {
     n = at.n, dtype = at.dtype, name = name, unravel = at.unravel,
-    parts = at.parts, product = one,
+    parts = at.parts, product = one, fresh = true,
     rows = operator.in_pieces(core.jit(sd.vmap(one)), one) }
 end
 
