@@ -30,6 +30,14 @@ end
 ---@param ... any its arguments
 function interrupt.attempt(f, ...) return passed(pcall(f, ...)) end
 
+--- t, a result with what there is so far: converged = false, reason =
+--- "interrupted".
+---@param t table
+function interrupt.partial(t)
+  t.converged, t.reason = false, "interrupted"
+  return t
+end
+
 --- A value and its error, and "interrupted" when they were cut short.
 ---@param cut boolean|nil
 ---@param value any

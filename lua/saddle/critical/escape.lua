@@ -51,9 +51,10 @@ return function(f, params, o)
     end
   end
   local good = interrupt.attempt(go, 1) and interrupt.attempt(go, -1)
-  return best, { escaped = loss < c.loss, loss = loss, before = c.loss,
-                 curvature = c.eigenvalues[1], step = step, point = c,
-                 reason = not good and "interrupted" or
-                          loss < c.loss and "the loss falls" or
-                          "the loss falls on neither side" }
+  local lower = loss < c.loss
+  local result = { escaped = lower, loss = loss, before = c.loss,
+                   curvature = c.eigenvalues[1], step = step, point = c,
+                   reason = lower and "the loss falls" or
+                            "the loss falls on neither side" }
+  return best, good and result or interrupt.partial(result)
 end

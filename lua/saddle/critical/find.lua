@@ -395,9 +395,8 @@ end
 local function unfinished(p)
   local r = p.reached
   if not r then interrupt.raise() end
-  return p.unravel(r.x), point.unknown {
-    converged = false, reason = "interrupted", iterations = r.step,
-    loss = r.loss, gradient_norm = norm(r.g) }
+  return p.unravel(r.x), point.unknown(interrupt.partial {
+    iterations = r.step, loss = r.loss, gradient_norm = norm(r.g) })
 end
 
 --- A critical point near start: the parameters, and what classify says of

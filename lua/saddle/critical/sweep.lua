@@ -146,7 +146,7 @@ return function(f, box, o)
       break
     end
   end
-  if not good then list.reason = "interrupted" end
+  if not good then interrupt.partial(list) end
   table.sort(list, function(a, b) return a.loss < b.loss end)
   return list
 end

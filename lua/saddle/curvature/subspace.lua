@@ -118,7 +118,7 @@ function operator:layers(o)
       local good, entry = interrupt.attempt(block_spectrum, B, part.path, o)
       if not good then
         if #list == 0 then interrupt.raise() end
-        list.reason = "interrupted"
+        interrupt.partial(list)
         break
       end
       list[#list + 1] = entry

@@ -248,7 +248,7 @@ function attack.robustness(o)
   for i, e in ipairs(eps) do
     local good, p = interrupt.attempt(accuracy, e)
     if not good then
-      r.reason = "interrupted"
+      interrupt.partial(r)
       break
     end
     r.eps[i], r.accuracy[i], r.error[i] = e, p, math.sqrt(p * (1 - p) / n)

@@ -90,7 +90,7 @@ function spectrum.depths(net, params, x, o)
       list[depth] = s
     end
     if not good or s.reason == "interrupted" then
-      list.reason = "interrupted"
+      interrupt.partial(list)
       break
     end
   end
@@ -232,7 +232,7 @@ function spectrum.lipschitz(model, x, o)
   end
   for _ = 1, samples do
     if not interrupt.attempt(sample) then
-      r.reason = "interrupted"
+      interrupt.partial(r)
       break
     end
   end
