@@ -22,6 +22,7 @@ typedef struct Solve {
   void *x, *direction;
   SdSolveResult *out;
   double target;        /* for the residual */
+  double largest;       /* |A|, from below */
   int ended;            /* out->end is decided */
   void *work[PRECONDITIONED]; /* work[0]: the residual when a cycle begins;
                                  the last two only with a preconditioner */
@@ -112,11 +113,13 @@ static int is_spent(Solve *s) {
 
 /* Notes the curvature along p, w being its product: 0 when CG cannot go on.
 ** Of a definite A the cosine of p and w is at least 2 / sqrt(condition), far
-** above rounding. */
+** above rounding; but along a null vector that rounding has spoilt a little
+** the cosine is, too, and the curvature is not. */
 static int is_convex(Solve *s, void *p, const void *w, double pw) {
   double pp = dot(s, p, p), length = sqrt(pp) * norm(s, w);
-  double curvature = pw / pp;
-  double rounding = sd_lanczos_rounding(s->op->dtype) * length;
+  double curvature = pw / pp, tiny = sd_lanczos_rounding(s->op->dtype);
+  s->largest = fmax(s->largest, length / pp);
+  double rounding = tiny * fmax(length, s->largest * pp / 256);
   int convex = pw > rounding;
   if (!convex && pw >= -rounding) curvature = 0;
   if (!convex || curvature < s->out->curvature) s->out->curvature = curvature;
@@ -313,7 +316,7 @@ static SdStatus configure(Solve *s, SdError *err) {
                         "solve: |b| = %g, damping %g, tol %g, max_iter %lld",
                         length, o->damping, o->tol, (long long)o->max_iter);
   if (o->tol == 0) o->tol = s->op->dtype == SD_F32 ? 1e-5 : 1e-10;
-  if (o->max_iter == 0) o->max_iter = s->op->n < 10 ? 20 : 2 * s->op->n;
+  if (o->max_iter == 0) o->max_iter = s->op->n < 10 ? 100 : 10 * s->op->n;
   s->target = o->tol * length;
   *s->out = (SdSolveResult){.curvature = INFINITY};
   if (length == 0) clear(s, s->x);

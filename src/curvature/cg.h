@@ -12,7 +12,7 @@ typedef struct SdSolveOptions {
   double damping;
   double tol;       /* of |b - A x| relative to |b|; 0: 1e-10 for f64, 1e-5
                        for f32 */
-  int64_t max_iter; /* 0: 2 n, at least 20 */
+  int64_t max_iter; /* 0: 10 n, at least 100 */
   const SdOperator *precondition; /* M, positive definite and close to the
                        inverse of A + damping 1; may be NULL */
 } SdSolveOptions;

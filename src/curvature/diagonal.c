@@ -6,21 +6,27 @@
 #include <math.h>
 #include <string.h>
 
-enum { BATCH_BYTES = 64 * 1024 * 1024 }; /* of products taken at once */
+/* Of products taken at once: more would gain little, and be lost together by
+** an interrupt. */
+enum { BATCH_BYTES = 64 * 1024 * 1024, BATCH_MOST = 16 };
 
-/* Given the products of some probes, once for each batch. */
+/* Given the products of some probes, once for each batch; *done counts the
+** probes. */
 typedef void Take(void *context, const SdOperator *op, int64_t count,
                   const void *v, const void *w);
 
 static SdStatus for_each_batch(const SdOperator *op, int64_t count,
                                const void *probes, Take *take, void *context,
-                               const char *what, SdError *err) {
+                               const char *what, int64_t *done,
+                               SdError *err) {
   int64_t row = op->n * (int64_t)sd_dtype_size(op->dtype);
   int64_t batch = op->matmat && row < BATCH_BYTES ? BATCH_BYTES / row : 1;
+  if (batch > BATCH_MOST) batch = BATCH_MOST;
   if (batch > count) batch = count;
   size_t bytes = (size_t)(batch * row);
   void *w = sd_memory_alloc(bytes, err);
   SdStatus status = w ? SD_OK : err->code;
+  *done = 0;
   for (int64_t at = 0; at < count && status == SD_OK; at += batch) {
     int64_t now = count - at < batch ? count - at : batch;
     const void *v = sd_vector_at(op->dtype, probes, at * op->n);
@@ -31,10 +37,14 @@ static SdStatus for_each_batch(const SdOperator *op, int64_t count,
         status = sd_error_set(err, SD_ENUMERIC,
                               "%s: the operator's product %lld is not finite",
                               what, (long long)(at + i + 1));
-    if (status == SD_OK) take(context, op, now, v, w);
+    if (status != SD_OK) break;
+    take(context, op, now, v, w);
+    *done += now;
   }
   sd_memory_free(w, bytes);
-  return status;
+  if (status != SD_EINTERRUPT || *done == 0) return status;
+  sd_interrupt_clear();
+  return SD_OK;
 }
 
 static SdStatus check(const SdOperator *op, int64_t count, const char *what,
@@ -75,7 +85,7 @@ static void take_diagonal(void *context, const SdOperator *op, int64_t count,
 
 SdStatus sd_diagonal_estimate(const SdOperator *op, int64_t count,
                               const void *probes, double *value,
-                              double *error, SdError *err) {
+                              double *error, int64_t *done, SdError *err) {
   if (check(op, count, "diag", err) != SD_OK) return err->code;
   size_t bytes = (size_t)op->n * sizeof(double);
   Diagonal d = {value, error, sd_memory_alloc(bytes, err)};
@@ -84,10 +94,11 @@ SdStatus sd_diagonal_estimate(const SdOperator *op, int64_t count,
   memset(error, 0, bytes);
   memset(d.weight, 0, bytes);
   SdStatus status =
-      for_each_batch(op, count, probes, take_diagonal, &d, "diag", err);
+      for_each_batch(op, count, probes, take_diagonal, &d, "diag", done,
+                     err);
   for (int64_t i = 0; i < op->n; i++) {
-    double degrees = (double)(count - 1);
-    error[i] = count > 1 ? sqrt(error[i] / d.weight[i] / degrees) : NAN;
+    double degrees = (double)(*done - 1);
+    error[i] = *done > 1 ? sqrt(error[i] / d.weight[i] / degrees) : NAN;
     if (d.weight[i] == 0) value[i] = NAN;
   }
   sd_memory_free(d.weight, bytes);
@@ -116,14 +127,14 @@ static void take_square(void *context, const SdOperator *op, int64_t count,
 
 SdStatus sd_frobenius_estimate(const SdOperator *op, int64_t count,
                                const void *probes, double *value,
-                               double *error, SdError *err) {
+                               double *error, int64_t *done, SdError *err) {
   if (check(op, count, "frobenius", err) != SD_OK) return err->code;
   Squares s = {0, 0, 0};
-  if (for_each_batch(op, count, probes, take_square, &s, "frobenius", err) !=
-      SD_OK)
+  if (for_each_batch(op, count, probes, take_square, &s, "frobenius", done,
+                     err) != SD_OK)
     return err->code;
-  double n = (double)count;
-  double spread = count > 1 ? sqrt(s.square / (n * (n - 1))) : NAN;
+  double n = (double)*done;
+  double spread = *done > 1 ? sqrt(s.square / (n * (n - 1))) : NAN;
   *value = sqrt(s.mean);
   *error = s.mean > 0 ? spread / (2 * *value) : spread;
   return SD_OK;

@@ -15,6 +15,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { SMALL = 1 << 15 }; /* elements that a basis may have in any case */
+
 typedef struct Krylov {
   const SdOperator *op;
   SdEigsOptions o;
@@ -227,7 +229,8 @@ static SdStatus advance(Krylov *y, SdError *err) {
 /* Whether a look at the Ritz values is worth its O(size^3) now. */
 static int is_due(const Krylov *y) {
   int64_t active = y->size - y->locked;
-  return y->size == y->capacity || spent(y) || active % 5 == 0 ||
+  int64_t every = active < 80 ? 5 : active / 16;
+  return y->size == y->capacity || spent(y) || active % every == 0 ||
          active * active <= y->op->n;
 }
 
@@ -356,7 +359,8 @@ static SdStatus run(Krylov *y, const void *start, SdEigs *out,
                     SdError *err) {
   if (sd_ritz_configure(y->op, &y->o, err) != SD_OK) return err->code;
   int64_t n = y->op->n, rows = y->o.subspace;
-  if (rows == 0) rows = 2 * y->o.k + 30;
+  int64_t usual = 2 * y->o.k + 30;
+  if (rows == 0) rows = SMALL / n > usual ? SMALL / n : usual;
   if (rows < y->o.k + 6) rows = y->o.k + 6;
   y->k = y->o.k;
   y->capacity = rows < n ? rows : n;

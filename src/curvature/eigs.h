@@ -23,8 +23,8 @@ typedef struct SdEigsOptions {
                        times the norm of A; 0: 1e-10 for f64, 1e-5 for f32 */
   int64_t max_iter; /* products for the iteration, at least k; 0: 10 n within
                        1000 to 10000 */
-  int64_t subspace; /* vectors held; 0: 2 k + 30; at least k + 6, at most
-                       n */
+  int64_t subspace; /* vectors held; 0: 2 k + 30, for small n more; at least
+                       k + 6, at most n */
   int verify;       /* see below */
   uint64_t seed;    /* of the fresh directions */
 } SdEigsOptions;

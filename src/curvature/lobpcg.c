@@ -17,6 +17,7 @@ typedef struct Lobpcg {
   const SdOperator *op, *m;
   SdEigsOptions o;
   SdBasis s, as;             /* 3 k + 1 rows: vectors and their products */
+  int64_t wanted;            /* pairs */
   int64_t k, np, nr;         /* rows of X, P, R */
   double *t;                 /* (3k)^2: S A S^T, then its eigenvectors */
   double *c;                 /* (3k) x (2k): coefficients of the new X, P */
@@ -72,7 +73,7 @@ static SdStatus first_rows(Lobpcg *y, const void *start, SdError *err) {
   for (int64_t i = 0; i < y->k; i++) {
     void *w = sd_basis_row(b, i);
     double norm = 0;
-    if (start) {
+    if (start && i < y->wanted) {
       const void *from = sd_vector_at(b->dtype, start, i * b->n);
       if (sd_lanczos_start(y->op, from, w, err) != SD_OK) return err->code;
       norm = sd_basis_orthogonalize(b, i, w, NULL);
@@ -169,7 +170,7 @@ static SdStatus residuals(Lobpcg *y, SdError *err) {
 }
 
 static int all_converged(const Lobpcg *y) {
-  for (int64_t i = 0; i < y->k; i++)
+  for (int64_t i = 0; i < y->wanted; i++)
     if (y->residual[i] > y->o.tol * y->norm / 2) return 0;
   return 1;
 }
@@ -198,11 +199,11 @@ static SdStatus run(Lobpcg *y, const void *start, SdEigs *out, SdError *err) {
     return err->code;
   for (int64_t i = 0; i < y->k; i++) y->residual[i] = INFINITY;
   SdStatus status = search(y, &end, err);
-  if (status == SD_EINTERRUPT && isfinite(y->residual[y->k - 1]))
+  if (status == SD_EINTERRUPT && isfinite(y->residual[y->wanted - 1]))
     end = SD_EIGS_INTERRUPTED;
   else if (status != SD_OK)
     return status;
-  SdRitz ritz = {y->op, &y->s, &y->o, y->k, y->theta, y->residual, y->norm,
+  SdRitz ritz = {y->op, &y->s, &y->o, y->wanted, y->theta, y->residual, y->norm,
                  y->products, end};
   return sd_ritz_collect(&ritz, out, err);
 }
@@ -213,7 +214,9 @@ SdStatus sd_eigs_lobpcg(const SdOperator *op, const SdOperator *precondition,
   Lobpcg y = {.op = op, .m = precondition, .o = *o};
   *out = (SdEigs){.k = 0};
   if (sd_ritz_configure(op, &y.o, err) != SD_OK) return err->code;
-  y.k = y.o.k;
+  y.wanted = y.o.k;
+  /* The next in magnitude may be at the other end: both are kept in sight. */
+  y.k = o->which == SD_EIGS_MAGNITUDE ? 2 * y.wanted : y.wanted;
   if (3 * y.k + 1 > op->n) return sd_eigs_run(op, NULL, o, out, err);
   SdStatus status = run(&y, start, out, err);
   lobpcg_free(&y);

@@ -8,7 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { BATCH_BYTES = 64 * 1024 * 1024 }; /* of products taken at once */
+/* Of products taken at once: more would gain little, and be lost together by
+** an interrupt. */
+enum { BATCH_BYTES = 64 * 1024 * 1024, BATCH_MOST = 16 };
 
 static const void *probe(const SdOperator *op, const void *probes,
                          int64_t i) {
@@ -32,12 +34,14 @@ static SdStatus products(const SdOperator *op, const void *v, int64_t first,
   return sd_operator_apply_rows(op, count, probe(op, v, first), out, err);
 }
 
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
 /* How many products are taken at once: as their memory allows. */
 static int64_t batch_size(const SdOperator *op, int64_t count) {
   int64_t bytes = op->n * (int64_t)sd_dtype_size(op->dtype);
   int64_t batch = op->matmat ? BATCH_BYTES / bytes : 1;
   batch = batch < 1 ? 1 : batch;
-  return batch < count ? batch : count;
+  return least(batch, least(count, BATCH_MOST));
 }
 
 static SdStatus not_finite(int64_t product, SdError *err) {
@@ -45,8 +49,6 @@ static SdStatus not_finite(int64_t product, SdError *err) {
                       "trace: the operator's product %lld is not finite",
                       (long long)product);
 }
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The mean of the samples plus base, and its standard error. */
 static void summarise(SdTraceEstimate *t, double base, int64_t count,
@@ -56,7 +58,16 @@ static void summarise(SdTraceEstimate *t, double base, int64_t count,
   for (int64_t i = 0; i < count; i++)
     square += (samples[i] - mean) * (samples[i] - mean);
   t->value = base + mean;
+  t->samples = count;
   t->error = count > 1 ? sqrt(square / (n * (n - 1))) : NAN;
+}
+
+/* Whether an interrupt ended what has done > 0 samples, which then stand. */
+static int is_cut(SdStatus status, int64_t done, SdTraceEstimate *t) {
+  if (status != SD_EINTERRUPT || done < 1) return 0;
+  sd_interrupt_clear();
+  t->interrupted = 1;
+  return 1;
 }
 
 /* ---- Hutchinson --------------------------------------------------------- */
@@ -67,7 +78,12 @@ static SdStatus hutchinson(const SdOperator *op, int64_t count,
                            SdError *err) {
   for (int64_t at = 0; at < count; at += batch) {
     int64_t now = least(batch, count - at);
-    if (products(op, probes, at, now, w, t, err) != SD_OK) return err->code;
+    SdStatus status = products(op, probes, at, now, w, t, err);
+    if (is_cut(status, at, t)) {
+      summarise(t, 0, at, samples);
+      return SD_OK;
+    }
+    if (status != SD_OK) return status;
     for (int64_t i = 0; i < now; i++)
       samples[at + i] = sd_vector_dot(op->dtype, op->n,
                                       probe(op, probes, at + i),
@@ -106,7 +122,9 @@ typedef struct Sketch {
   SdBasis q;         /* count + 1 rows */
   void *work;        /* 2 batch rows */
   int64_t count, rank, batch;
+  int64_t done;      /* probes whose products there are */
   double *r;         /* count x count: column i holds A omega_i in q */
+  double *plain;     /* count: omega_i^T A omega_i */
   double *small;     /* further matrices and vectors */
   size_t bytes;
 } Sketch;
@@ -127,10 +145,11 @@ static void *work_row(const Sketch *s, int64_t i) {
 
 static SdStatus sketch_new(Sketch *s, size_t small, SdError *err) {
   size_t c = (size_t)s->count;
-  s->bytes = (c * c + small) * sizeof(double);
+  s->bytes = (c * c + c + small) * sizeof(double);
   s->r = sd_memory_alloc(s->bytes, err);
   if (!s->r) return err->code;
-  s->small = s->r + c * c;
+  s->plain = s->r + c * c;
+  s->small = s->plain + c;
   memset(s->r, 0, s->bytes);
   s->batch = batch_size(s->op, s->count);
   s->work = sd_memory_alloc(work_bytes(s), err);
@@ -162,11 +181,26 @@ static SdStatus sketch_build(Sketch *s, double *h, SdError *err) {
     int64_t now = least(s->batch, s->count - at);
     if (products(s->op, s->probes, at, now, s->work, s->t, err) != SD_OK)
       return err->code;
-    for (int64_t i = 0; i < now; i++)
+    for (int64_t i = 0; i < now; i++) {
+      s->plain[at + i] = sd_vector_dot(s->op->dtype, s->op->n,
+                                       probe(s->op, s->probes, at + i),
+                                       work_row(s, i));
       if (sketch_add(s, at + i, work_row(s, i), h, err) != SD_OK)
         return err->code;
+    }
+    s->done = at + now;
   }
   return SD_OK;
+}
+
+/* After an interrupt: Hutchinson's estimate from the sketch's products. */
+static SdStatus sketch_finish(Sketch *s, SdStatus status) {
+  if (is_cut(status, s->done, s->t)) {
+    summarise(s->t, 0, s->done, s->plain);
+    status = SD_OK;
+  }
+  sketch_free(s);
+  return status;
 }
 
 /* ---- Hutch++ ------------------------------------------------------------ */
@@ -206,10 +240,12 @@ static SdStatus hutchpp(Sketch *s, int64_t tests, SdError *err) {
   if (sketch_build(s, h, err) != SD_OK ||
       exact_part(s, &trace, err) != SD_OK)
     return err->code;
-  for (int64_t at = 0; at < tests; at += s->batch)
-    if (test_rest(s, s->count + at, least(s->batch, tests - at), samples + at,
-                  err) != SD_OK)
-      return err->code;
+  for (int64_t at = 0; at < tests; at += s->batch) {
+    SdStatus status = test_rest(s, s->count + at, least(s->batch, tests - at),
+                                samples + at, err);
+    if (is_cut(status, at - 1, s->t)) tests = at; /* two, for a spread */
+    else if (status != SD_OK) return status;
+  }
   summarise(s->t, trace, tests, samples);
   return SD_OK;
 }
@@ -222,8 +258,7 @@ SdStatus sd_trace_hutchpp(const SdOperator *op, int64_t count,
   Sketch s = {.op = op, .probes = probes, .t = out, .count = count / 2};
   SdStatus status = sketch_new(&s, (size_t)(2 * count), err);
   if (status == SD_OK) status = hutchpp(&s, count - s.count, err);
-  sketch_free(&s);
-  return status;
+  return sketch_finish(&s, status);
 }
 
 /* ---- XTrace ------------------------------------------------------------- */
@@ -387,6 +422,5 @@ SdStatus sd_trace_xtrace(const SdOperator *op, int64_t count,
   SdStatus status = sketch_new(
       &k, XTRACE_MATRICES * c * c + XTRACE_VECTORS * c, err);
   if (status == SD_OK) status = xtrace(&k, err);
-  sketch_free(&k);
-  return status;
+  return sketch_finish(&k, status);
 }

@@ -1,7 +1,8 @@
 /*
 ** Estimates of the trace of an operator from its products with random
 ** probes: rows, count x n, of independent entries with mean 0 and variance 1
-** (signs, say).  Each estimate is unbiased.
+** (signs, say).  Each estimate is unbiased.  An interrupt after the first
+** products is no failure: the estimate is then that of the probes so far.
 */
 #ifndef SD_TRACE_H
 #define SD_TRACE_H
@@ -12,6 +13,8 @@ typedef struct SdTraceEstimate {
   double value;
   double error;     /* standard error; NaN when one sample gives none */
   int64_t products; /* used */
+  int64_t samples;  /* whose mean it is */
+  int interrupted;
 } SdTraceEstimate;
 
 /* The mean of v^T A v (Hutchinson 1989).  With signs its variance is

@@ -237,7 +237,7 @@ static int core_density(lua_State *L) {
   return good ? 1 : lua_error(L);
 }
 
-/* ---- trace(operator, probes, method) -> estimate, error, products ------- */
+/* ---- trace(operator, probes, method) -> estimate, error, samples, cut -- */
 
 static int core_trace_estimate(lua_State *L) {
   static const char *const names[] = {"hutchinson", "hutch++", "xtrace", NULL};
@@ -256,43 +256,50 @@ static int core_trace_estimate(lua_State *L) {
     return sd_lua_operator_raise(L, &m, &err);
   lua_pushnumber(L, t.value);
   lua_pushnumber(L, t.error);
-  lua_pushinteger(L, t.products);
-  return 3;
+  lua_pushinteger(L, t.samples);
+  lua_pushboolean(L, t.interrupted);
+  return 4;
 }
 
-/* ---- diag(operator, probes) -> values, errors; frobenius likewise ------- */
+/* ---- diag(operator, probes) -> values, errors, samples, cut; frobenius --- */
 
 static int core_diagonal(lua_State *L) {
   SdLuaOperator m;
   SdError err;
-  int64_t count;
+  int64_t count, done;
   lua_settop(L, 2);
   SdOperator op = sd_lua_operator(L, 1, &m);
   void *probes = rows_at(L, 2, &m, &count);
   size_t bytes = (size_t)m.n * sizeof(double) + 1;
   double *value = lua_newuserdatauv(L, bytes, 0);
   double *error = lua_newuserdatauv(L, bytes, 0);
-  if (sd_diagonal_estimate(&op, count, probes, value, error, &err) != SD_OK)
+  if (sd_diagonal_estimate(&op, count, probes, value, error, &done, &err) !=
+      SD_OK)
     return sd_lua_operator_raise(L, &m, &err);
   SdShape s = {1, {m.n}};
   sd_lua_push_copy(L, SD_F64, &s, value);
   sd_lua_push_copy(L, SD_F64, &s, error);
-  return 2;
+  lua_pushinteger(L, done);
+  lua_pushboolean(L, done < count);
+  return 4;
 }
 
 static int core_frobenius(lua_State *L) {
   SdLuaOperator m;
   SdError err;
-  int64_t count;
+  int64_t count, done;
   double value, error;
   lua_settop(L, 2);
   SdOperator op = sd_lua_operator(L, 1, &m);
   void *probes = rows_at(L, 2, &m, &count);
-  if (sd_frobenius_estimate(&op, count, probes, &value, &error, &err) != SD_OK)
+  if (sd_frobenius_estimate(&op, count, probes, &value, &error, &done, &err) !=
+      SD_OK)
     return sd_lua_operator_raise(L, &m, &err);
   lua_pushnumber(L, value);
   lua_pushnumber(L, error);
-  return 2;
+  lua_pushinteger(L, done);
+  lua_pushboolean(L, done < count);
+  return 4;
 }
 
 /* ---- solve(operator, b, x or nil, options, preconditioner or nil) ------- */

@@ -48,12 +48,23 @@ static int is_expected(const SdNode *y, const SdShape *s, SdDtype d) {
                 (size_t)s->ndim * sizeof *s->dims) == 0;
 }
 
+/* Empties a handle that nobody else has, ahead of the collector. */
+static void let_go(lua_State *L, int i) {
+  SdNode **h = luaL_checkudata(L, i, SD_TENSOR);
+  sd_node_release(*h);
+  *h = NULL;
+}
+
 /* Runs protected, with the operator and the function as its arguments. */
 static int call_product(lua_State *L) {
   SdLuaOperator *o = lua_touserdata(L, 1);
   SdShape s = o->count ? (SdShape){2, {o->count, o->n}} : (SdShape){1, {o->n}};
   lua_pushvalue(L, 2);
   sd_lua_push_copy(L, o->dtype, &s, o->v);
+  if (o->fresh) { /* else nothing here should keep it alive */
+    lua_pushvalue(L, -1);
+    lua_insert(L, 3);
+  }
   lua_call(L, 1, 1);
   SdNode *y = sd_lua_check_tensor(L, -1, "matvec");
   if (!is_expected(y, &s, o->dtype))
@@ -63,6 +74,10 @@ static int call_product(lua_State *L) {
                        sd_dtype_name(o->dtype), sd_shape_text(&s).text);
   sd_lua_eval(L, &y, 1);
   copy_out(L, y, o->out);
+  if (o->fresh) {
+    let_go(L, 3);
+    let_go(L, -1);
+  }
   return 0;
 }
 
@@ -108,6 +123,9 @@ SdOperator sd_lua_operator(lua_State *L, int i, SdLuaOperator *o) {
   *o = (SdLuaOperator){.L = L};
   lua_getfield(L, i, "n");
   lua_getfield(L, i, "dtype");
+  lua_getfield(L, i, "fresh");
+  o->fresh = lua_toboolean(L, -1);
+  lua_pop(L, 1);
   o->n = luaL_checkinteger(L, -2);
   o->dtype = (SdDtype)sd_dtype_find(luaL_checkstring(L, -1));
   lua_pop(L, 2);

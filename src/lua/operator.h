@@ -1,6 +1,7 @@
 /*
-** A Lua table { n, dtype, product (v -> A v), rows ({k, n} -> {k, n} or nil) }
-** as an operator of the core.  The core calls it through one trampoline that
+** A Lua table { n, dtype, product (v -> A v), rows ({k, n} -> {k, n} or nil),
+** fresh (whether these neither keep v nor give out what others have) } as an
+** operator of the core.  The core calls it through one trampoline that
 ** runs protected: an error in Lua unwinds the core as a status first and is
 ** raised, the same object, afterwards.
 */
@@ -15,6 +16,7 @@ typedef struct SdLuaOperator {
   int product, rows; /* stack places of the functions; rows may be 0 */
   int error;         /* stack place for their error object */
   int failed;
+  int fresh;         /* vectors and products are freed at once */
   int64_t n;
   SdDtype dtype;
   int64_t count;     /* of the products under way */

@@ -342,14 +342,17 @@ static int core_compile(lua_State *L) {
 
 /* ---- what a function looks at ------------------------------------------- */
 
-/* The nodes that roots stand on, whatever they depend on. */
-static SdStatus ancestors(SdNode **roots, int n, SdNode ***all,
-                          size_t *count, size_t *room, SdError *err) {
+/* The nodes that roots stand on, whatever they depend on, but for what lies
+** beneath nodes of the op called end, if any. */
+static SdStatus ancestors(SdNode **roots, int n, const char *end,
+                          SdNode ***all, size_t *count, size_t *room,
+                          SdError *err) {
   unsigned epoch = sd_node_epoch();
   SdStatus s = SD_OK;
   for (size_t k = 0; s == SD_OK && k <= *count; k++) {
     SdNode *x = k ? (*all)[k - 1] : NULL; /* first the roots, then each */
     int nin = x ? x->nin : n;
+    if (x && end && strcmp(x->op->name, end) == 0) continue;
     for (int i = 0; i < nin && s == SD_OK; i++) {
       SdNode *in = x ? x->in[i] : roots[i];
       if (in->epoch == epoch) continue;
@@ -370,7 +373,7 @@ static int core_ancestors(lua_State *L) {
   int n;
   SdNode **roots = check_list(L, 1, &n);
   lua_newtable(L);
-  SdStatus s = ancestors(roots, n, &all, &count, &room, &err);
+  SdStatus s = ancestors(roots, n, NULL, &all, &count, &room, &err);
   for (size_t i = 0; i < count && s == SD_OK; i++) {
     lua_pushboolean(L, 1);
     lua_rawsetp(L, -2, all[i]);
@@ -378,6 +381,71 @@ static int core_ancestors(lua_State *L) {
   sd_memory_free(all, room * sizeof *all);
   if (s != SD_OK) return sd_lua_raise(L, &err);
   return 1;
+}
+
+typedef struct Nodes {
+  SdNode **all;
+  size_t count;
+} Nodes;
+
+/* The inputs of n, each with the name of its op under via, and n's own name
+** and integers (attr) as a table on the top. */
+static void push_node(lua_State *L, SdNode *n) {
+  lua_createtable(L, n->nin, 3);
+  lua_pushstring(L, n->op->name);
+  lua_setfield(L, -2, "name");
+  lua_createtable(L, n->nin, 0);
+  lua_createtable(L, n->attr ? n->attr->count : 0, 0);
+  for (int i = 0; n->attr && i < n->attr->count; i++) {
+    lua_pushinteger(L, n->attr->i[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -3, "attr");
+  for (int i = 0; i < n->nin; i++) {
+    lua_pushstring(L, n->in[i]->op->name);
+    lua_rawseti(L, -2, i + 1);
+    sd_lua_fill(sd_lua_push_handle(L), n->in[i]);
+    lua_rawseti(L, -3, i + 1);
+  }
+  lua_setfield(L, -2, "via");
+}
+
+/* Runs protected, with the list of nodes and the table of names: pushes those
+** whose op's name is in it. */
+static int push_named(lua_State *L) {
+  const Nodes *list = lua_touserdata(L, 1);
+  lua_newtable(L);
+  for (size_t i = list->count, k = 0; i-- > 0;) {
+    SdNode *x = list->all[i];
+    if (x->nin == 0) continue; /* a leaf, or computed and without its inputs */
+    int wanted = lua_getfield(L, 2, x->op->name) != LUA_TNIL;
+    lua_pop(L, 1);
+    if (!wanted) continue;
+    push_node(L, x);
+    lua_rawseti(L, -2, (lua_Integer)++k);
+  }
+  return 1;
+}
+
+/* nodes(list, names, end) -> those that the tensors are computed from whose
+** ops are keys of names, and that do not lie beneath an op called end alone:
+** a list of { name, attr, via (names of the inputs' ops), inputs ... } */
+static int core_nodes(lua_State *L) {
+  Nodes list = {NULL, 0};
+  size_t room = 0;
+  SdError err;
+  int n;
+  SdNode **roots = check_list(L, 1, &n);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  const char *end = luaL_optstring(L, 3, NULL);
+  SdStatus s = ancestors(roots, n, end, &list.all, &list.count, &room, &err);
+  lua_pushcfunction(L, push_named);
+  lua_pushlightuserdata(L, &list);
+  lua_pushvalue(L, 2);
+  int good = s == SD_OK && lua_pcall(L, 2, 1, 0) == LUA_OK;
+  sd_memory_free(list.all, room * sizeof *list.all);
+  if (s != SD_OK) return sd_lua_raise(L, &err);
+  return good ? 1 : lua_error(L);
 }
 
 static int core_id(lua_State *L) {
@@ -411,7 +479,8 @@ void sd_lua_open_transform(lua_State *L) {
       {"compile", core_compile},
       {"is_traced", core_depends_on_trace},
       {"is_tracing", core_is_tracing},
-      {"ancestors", core_ancestors}, {"id", core_id}, {NULL, NULL}};
+      {"ancestors", core_ancestors}, {"nodes", core_nodes},
+      {"id", core_id},             {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
   luaL_newmetatable(L, TRACE);
   lua_pushcfunction(L, trace_close);

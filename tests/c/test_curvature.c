@@ -793,6 +793,7 @@ static SdStatus run_with(int which, const SdOperator *op, const double *v,
   SdEigs e;
   SdDensity d;
   double x[60] = {0}, x2[60];
+  int64_t done;
   SdStatus status;
   switch (which) {
 
@@ -823,8 +824,8 @@ static SdStatus run_with(int which, const SdOperator *op, const double *v,
       status = sd_eigs_power(op, v, &eo, &e, &err);
       if (status == SD_OK) sd_eigs_free(&e);
       return status;
-    case 11: return sd_diagonal_estimate(op, 6, v, x, x2, &err);
-    case 12: return sd_frobenius_estimate(op, 6, v, x, x2, &err);
+    case 11: return sd_diagonal_estimate(op, 6, v, x, x2, &done, &err);
+    case 12: return sd_frobenius_estimate(op, 6, v, x, x2, &done, &err);
     case 13:
       so.precondition = unit;
       return sd_minres_solve(op, v, x, &so, &r, &err);
@@ -886,6 +887,41 @@ static void failures_pass_through(void) {
   drop(&a);
 }
 
+/* With signs as probes, Hutchinson's samples of a diagonal are its trace; what
+** Hutch++ tests is not signs. */
+static void interrupted_estimates(Matrix *a, const SdOperator *op) {
+  double *v = random_signs(8 * a->n, 4), x[60], x2[60], trace = 0;
+  int64_t done;
+  for (int i = 0; i < 60; i++) trace += a->diag[i];
+  for (int k = 0; k < 3; k++) {
+    double tol = k == 1 ? 0.1 : 1e-9;
+    int wrong = 0, cut = 0;
+    for (a->fail_at = 1; a->fail_at <= 16; a->fail_at++) {
+      SdTraceEstimate t;
+      a->products = 0;
+      SdStatus status = traces[k](op, 8, v, &t, &err);
+      wrong += a->fail_at == 1 ? status != SD_EINTERRUPT
+                               : status != SD_OK || t.samples < 1 ||
+                                     fabs(t.value - trace) > tol * trace;
+      cut += status == SD_OK && t.interrupted;
+      if (status == SD_OK && !t.interrupted) break;
+    }
+    ok(!wrong && cut >= 7, "%s, interrupted, is that of its samples: %d times",
+       trace_names[k], cut);
+  }
+  int wrong = 0;
+  for (a->fail_at = 2; a->fail_at <= 8; a->fail_at++) {
+    a->products = 0;
+    wrong += sd_diagonal_estimate(op, 8, v, x, x2, &done, &err) != SD_OK ||
+             done != a->fail_at - 1 || x[7] != a->diag[7];
+    a->products = 0;
+    wrong += sd_frobenius_estimate(op, 8, v, x, x2, &done, &err) != SD_OK ||
+             done != a->fail_at - 1;
+  }
+  ok(!wrong, "so are a diagonal and a norm");
+  free(v);
+}
+
 /* Interrupted at each product in turn: what came before it stands. */
 static void interrupts_keep_what_there_is(void) {
   size_t live = sd_memory_stats().live;
@@ -920,6 +956,7 @@ static void interrupts_keep_what_there_is(void) {
     sd_density_free(&d);
   }
   ok(!wrong && cut > 10, "an interrupted density is that of its %s", "probes");
+  interrupted_estimates(&a, &op);
   for (int method = 0; method < 2; method++) {
     double last = INFINITY;
     for (a.fail_at = 2; a.fail_at <= 30; a.fail_at++) {

@@ -180,9 +180,52 @@ bad(function() critical.sweep(wells, { { 1, -1 }, { 0, 1 } }) end,
     "sweep: the box's x must be", "a box inside out")
 bad(function() critical.classify() end, "classify: f must be a function",
     "no function")
+bad(function() critical.classify(wells, sd.ones(2, { dtype = "i64" })) end,
+    "classify: parameters of i64; f32 or f64 needed", "whole parameters")
+bad(function() critical.find(wells, t { 1, 2 }, { tol = -1 }) end,
+    "find: tol must be 0 or above, the radius above 0, not %-1",
+    "a negative tolerance")
+bad(function() critical.escape(wells, t { 1, 2 }, { step = -1 }) end,
+    "escape: the step must be above 0", "a negative step")
+bad(function() critical.sweep(wells, { { 0, 1 }, { 0, 1 } }, { tol = 0 }) end,
+    "sweep: tol must be above 0", "a sweep that nothing passes")
 bad(function() critical.find(nil, t { 1 }) end, "find: f must be a function",
     "nothing to find")
 bad(function() critical.sweep(nil, { { 0, 1 }, { 0, 1 } }) end,
     "sweep: f must be a function", "nothing to sweep")
 bad(function() critical.sweep(wells, 3) end, "sweep: needs a box", "no box")
+-- ---- roots of higher order, approached ---------------------------------------------
+
+for _, scale in ipairs { 1e-8, 1, 1e8 } do
+  local function kind_at(f, at)
+    local point = sd.critical.classify(function(p) return scale * f(p) end,
+                                       sd.tensor(at, f64))
+    return point.kind
+  end
+  local function monkey(p) return p[1] ^ 3 - 3 * p[1] * p[2] ^ 2 end
+  tap.is({ kind_at(function(p) return p[1] ^ 4 end, { 1e-5 }),
+           kind_at(function(p) return p[1] ^ 4 + p[2] ^ 2 end, { 1e-3, 0 }),
+           kind_at(monkey, { 1e-7, 2e-7 }),
+           kind_at(function(p) return p[1] ^ 2 - sd.cos(p[2]) end,
+                   { 1e-5, 1e-6 }),
+           kind_at(function(p) return (p[1] ^ 2 - 1) ^ 2 + p[2] ^ 2 end,
+                   { 1e-5, -1e-5 }) },
+         { "degenerate", "degenerate", "degenerate", "minimum", "saddle" },
+         ("near a critical point, in units of %g"):format(scale))
+end
+local root = select(2, sd.critical.find(function(p)
+  return p[1] ^ 3 - 3 * p[1] * p[2] ^ 2
+end, sd.tensor({ .5, .3 }, f64)))
+tap.ok(root.converged and root.kind == "degenerate" and not root.certified,
+       "a monkey saddle that was found is degenerate")
+
+-- ---- any point, through a curved valley --------------------------------------------
+
+local ends, valley = sd.critical.find(function(p)
+  return (1 - p[1]) ^ 2 + 100 * (p[2] - p[1] ^ 2) ^ 2
+end, sd.tensor({ -1.2, 1 }, f64))
+tap.near(ends, { 1, 1 }, 1e-9, ("Rosenbrock's valley to its end in %d steps")
+  :format(valley.iterations))
+tap.ok(valley.kind == "minimum" and valley.iterations < 40, valley.reason)
+
 tap.done()

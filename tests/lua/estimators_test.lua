@@ -87,6 +87,24 @@ for _, method in ipairs { "lanczos", "block", "lobpcg" } do
        sd.tensor({ 12, 9, 5 }, f64), 1e-5, method .. " in f32")
 end
 
+-- ---- graded and flat spectra, and magnitudes at both ends ---------------------------
+
+local graded = with_spectrum(sd.exp(sd.linspace(-30, 5, 100, f64)))
+local least = of(graded):eigs { k = 3, which = "smallest" }
+near(least.values, (sd.linalg.eigh(graded))[{ { 1, 3 } }], 2e-8,
+     "the smallest of a graded spectrum")
+tap.ok(least.converged, ("in %d products"):format(least.iterations))
+local wigner = sd.randn(300, 300, { dtype = "f64",
+                                    generator = sd.generator(3) })
+wigner = (wigner + wigner:T()) / 2
+local sizes = (sd.linalg.eigh(wigner)):abs():sort(1, { descending = true })
+for k = 1, 8 do
+  local found = of(wigner):eigs { k = k, which = "magnitude",
+                                  method = "lobpcg" }
+  near(found.values:abs(), sizes[{ { 1, k } }], 1e-8,
+       ("LOBPCG, %d largest by magnitude of either sign"):format(k))
+end
+
 -- ---- errors are what they are said to be -------------------------------------------
 
 -- How often in 200 runs an estimate is within 2 standard errors.
@@ -141,7 +159,8 @@ local merged, merged_error = probes.mean(
       seen[#seen + 1], sum, square = v, sum + v, square + v * v
     end
     local mean = sum / m
-    return mean, math.sqrt((square - m * mean ^ 2) / (m * math.max(m - 1, 1)))
+    return mean, math.sqrt((square - m * mean ^ 2) / (m * math.max(m - 1, 1))),
+           m
   end)
 local sum_of, squares = 0, 0
 for _, v in ipairs(seen) do sum_of = sum_of + v end
@@ -155,6 +174,54 @@ probes.budget = budget
 local _, one = A:trace { samples = 4000, seed = 5 }
 local theory = 2 * (norm ^ 2 - diagonal:square():sum():item())
 tap.near(one ^ 2 * 4000 / theory, 1, 0.1, "Hutchinson's variance is the law's")
+
+-- ---- stopped on the way -------------------------------------------------------------
+
+-- A diagonal operator whose products raise what Ctrl-C raises after some.
+local steps_of = sd.linspace(1, 2, 40, f64)
+local function stopping(after)
+  local count = 0
+  return curvature.operator {
+    n = 40, dtype = "f64", check = false, matvec = function(v)
+      count = count + 1
+      if count > after then _G.error("interrupted", 0) end
+      return steps_of * v
+    end }
+end
+local runs = {
+  eigs = function(S) return S:eigs { k = 3 }.reason end,
+  density = function(S) return S:density { steps = 30 }.reason end,
+  spectral_sum = function(S)
+    return (select(4, S:spectral_sum(sd.sqrt, { steps = 30 })))
+  end,
+  logdet = function(S)
+    return (select(4, S:logdet { method = "lanczos", steps = 30 }))
+  end,
+  diag = function(S) return (select(3, S:diag())) end,
+  frobenius = function(S) return (select(3, S:frobenius())) end,
+  solve = function(S) return S:solve(sd.ones(40, f64)).reason end }
+for _, method in ipairs { "hutchinson", "hutch++", "xtrace" } do
+  runs[method] = function(S)
+    local t, _, why = S:trace { method = method }
+    tap.near(t, 60, 0.02, method .. " has what the probes so far say")
+    return why
+  end
+end
+for name, run in pairs(runs) do
+  tap.is(run(stopping(5)), "interrupted", name .. " says that it was stopped")
+  tap.throws(function() run(stopping(0)) end, "interrupted$",
+             name .. ", before anything is known, raises the error")
+end
+tap.is(select("#", stopping(100):trace()), 2, "a whole trace says nothing more")
+tap.throws(function() stopping(5):dense() end, "^interrupted$",
+           "part of a matrix is none")
+tap.throws(function() stopping(5):inertia { method = "lanczos" } end,
+           "^interrupted$", "part of a search is no inertia")
+budget, probes.budget = probes.budget, 4 * 40
+local some, some_error, reason = stopping(10):trace { samples = 20 }
+probes.budget = budget
+tap.near({ some, some_error }, { 60, 0 }, 1e-12, "some probes at a time")
+tap.is(reason, "interrupted", "and stopped among them")
 
 -- ---- functions of the spectrum -----------------------------------------------------
 
@@ -216,6 +283,19 @@ tap.is(of(sd.tensor({ { -2 } }, f64)):inertia().negative, 1, "of one element")
 
 -- ---- linear systems ----------------------------------------------------------------
 
+local halved = sd.cat({ sd.zeros(20, f64), sd.linspace(.5, 4, 80, f64) }, 1)
+local flat = with_spectrum(halved)
+local lost = of(flat):solve(sd.randn(100, rand))
+tap.is({ lost.reason, lost.curvature, lost.converged },
+       { "zero curvature", 0, false }, "CG sees that a system is singular")
+tap.near(flat:mv(lost.direction):norm(), 0, 1e-6, "and in which direction")
+local hard = with_spectrum(sd.exp(sd.linspace(0, math.log(1e4), 150, f64)))
+for _, method in ipairs { "cg", "minres" } do
+  local r = of(hard):solve(sd.ones(150, f64), { method = method })
+  tap.ok(r.converged, ("%s takes more than n products when it must: %d"):format(
+    method, r.iterations))
+end
+tap.ok(of(1e-200 * positive):checked(), "squares may underflow")
 local b = sd.randn(150, rand)
 local x = P:solve(b)
 tap.ok(x.converged and x.residual < 1e-9, "CG: " .. x.reason)
@@ -273,7 +353,7 @@ bad(function() A:trace { method = "diag" } end, "trace: method must be",
 bad(function() A:trace { probes = 0 } end, "probes: needs a count", "no probes")
 bad(function() A:solve(sd.ones(3, f64)) end, "solve: needs a vector of 200",
     "a right side of another length")
-bad(function() A:solve(c / 0) end, "solve: |b| = inf", "a right side of infinities")
+bad(function() A:solve(c / 0) end, "solve: b holds NaN or infinite", "a right side of infinities")
 bad(function() P:solve(b, { precondition = function(v) return -v end }) end,
     "solve: the preconditioner is not positive definite",
     "a negative preconditioner")

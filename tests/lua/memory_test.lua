@@ -312,4 +312,23 @@ do -- to-be-closed handles
   tap.throws(function() return x[1] end, "closed", "for its elements")
   tap.throws(function() x[1] = 2 end, "closed", "for assignment")
 end
+do -- Lanczos: the basis and a few vectors, however many steps
+  local n, steps = 2 ^ 18, 63 -- a basis of 64 vectors is a block of that size
+  local w = sd.rand(n)
+  local H = sd.curvature.hessian(function(p) return (w * p:sin()):sum() end,
+                                 sd.ones(n))
+  local start = sd.randn(n)
+  sd.eval(start, H:matvec(start))
+  local function vectors(A)
+    collectgarbage()
+    core.reset_peak()
+    local before = core.memory().live
+    A:lanczos { steps = steps, start = start }
+    return (core.memory().peak - before) / (4 * n)
+  end
+  local plain, damped = vectors(H), vectors(H:damped(1))
+  tap.ok(plain <= steps + 1 + 3,
+         ("%d Lanczos steps take %.1f vectors at most"):format(steps, plain))
+  tap.ok(damped <= steps + 1 + 10, ("of a sum %.1f"):format(damped))
+end
 tap.done()

@@ -317,4 +317,47 @@ bad(function()
 end, "matvec: the function returned a number", "a product that is no tensor")
 bad(function() A:matvec(sd.ones(2, f64)) end, "matvec: needs a vector of",
     "a Jacobian times another length")
+local whole = { w = sd.ones(3, { dtype = "i64" }), b = sd.zeros(1) }
+bad(function() curvature.hessian(loss, whole, x, y) end,
+    "hessian: parameter w is i64; f32 or f64 needed", "whole parameters")
+bad(function() curvature.hessian(loss, { a = sd.zeros(0) }, x, y) end,
+    "hessian: the parameters hold no elements", "empty parameters")
+for name, make in pairs {
+  hessian = function(a) return curvature.hessian(loss, params, a, y) end,
+  fisher = function(a) return curvature.fisher(model, params, a) end,
+  kfac = function(a) return curvature.kfac(net, params, a) end } do
+  bad(function() make(sd.zeros(0, 3, f64)) end,
+      name .. ": the batch is empty: argument 1 behind the parameters is " ..
+      "{0, 3}", name .. " of no examples")
+end
+for name, make in pairs { jacobian = curvature.jacobian,
+                          ntk = curvature.ntk } do
+  bad(function() make(model, params, sd.zeros(0, 3, f64)) end,
+      name .. ": nothing to differentiate: %d+ elements in, outputs {0, 4}",
+      name .. " of no examples")
+end
+local unbounded = sd.full({ n }, 0 / 0, f64)
+bad(function() A:matvec(unbounded) end,
+    "matvec: the vector holds NaN or infinite elements", "a Jacobian times NaN")
+bad(function() A:svd { k = n + 1 } end,
+    "svd: %d+ singular values of a Jacobian %[120, %d+%]", "too many of them")
+local lost = curvature.operator { n = 3, dtype = "f64", check = false,
+  matvec = function(u) return u * (0 / 0) end }
+for _, name in ipairs { "logdet", "inertia" } do
+  bad(function() lost[name](lost) end,
+      name .. ": the operator's products are not finite", name .. " of NaN")
+end
+local E = curvature.identity(3, f64)
+bad(function() E:inertia { zero = -1 } end,
+    "inertia: zero must be 0 or above, not %-1", "a negative zero")
+bad(function() E:solve(sd.ones(3, f64), { tol = -1 }) end,
+    "solve: tol must be 0 or above, and finite, not %-1",
+    "a negative tolerance")
+bad(function() E:solve(sd.full({ 3 }, 0 / 0, f64)) end,
+    "solve: b holds NaN", "a right side of NaN")
+bad(function() curvature.taylor(loss, params, unbounded, { args = { x, y } }) end,
+    "taylor: the direction holds NaN", "along NaN")
+bad(function() curvature.taylor(model, params, v, { args = { x } }) end,
+    "taylor: f returned shape {30, 4}; it must be one element",
+    "a loss of many elements")
 tap.done()

@@ -136,4 +136,15 @@ bad(function() sensitivity.saliency(linear, x, 9) end,
 bad(function() sensitivity.spectrum(linear, 3) end,
     "spectrum: the input must be a tensor", "no input")
 bad(function() sensitivity.depths(linear, {}, x) end, "depths: needs a chain", "no chain")
+for name, call in pairs {
+  fgsm = sensitivity.fgsm, pgd = sensitivity.pgd } do
+  bad(function()
+    call { model = linear, x = x:narrow(1, 1, 0), y = y:narrow(1, 1, 0), eps = 1 }
+  end, name .. ": there are no examples: x is {0, %d+}", name .. " of nothing")
+end
+bad(function()
+  sensitivity.pgd { model = linear, x = x, y = y, eps = 1, step = -1 }
+end, "pgd: step must be above 0, not %-1", "a step backwards")
+bad(function() sensitivity.spectrum(nil, x) end,
+    "spectrum: model must be a function, not a nil", "no model")
 tap.done()

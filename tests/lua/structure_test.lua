@@ -175,10 +175,47 @@ local census = curvature.kinks(relu, q, a, { h = 1e-6 })
 tap.is({ census.within, census.count, #census }, { 1, 15, 1 },
        "one pre-activation is near a kink")
 tap.near(census[1].nearest, 3e-7, 1e-12, "and how near")
-tap.ok(census.warning:find "^1 of 15 pre%-activations", census.warning)
+tap.ok(census.warning:find "^1 of 15 values", census.warning)
 tap.is(rawget(curvature.kinks(relu, q, a, { h = 1e-8 }), "warning"), nil,
        "no warning where there are none")
 tap.is(#curvature.kinks(net, params, x), 0, "tanh has no kinks")
+
+-- A max-pool of windows of four, in every way to say it.
+local windows = sd.tensor({ { 1, 5, 5 - 3e-7, 2 }, { -1, -4, 2, 7 } }, f64)
+local pools = {
+  amax = function(_, v) return v:amax(2) end,
+  max = function(_, v) return (v:max(2)) end,
+  ["amax of views"] = function(_, v)
+    return v:reshape(2, 2, 2):transpose(1, 2):amax { 1, 3 }
+  end,
+  amin = function(_, v) return -(-v):amin(2) end,
+  min = function(_, v) return -((-v):min(2)) end }
+for name, pool in pairs(pools) do
+  local c = curvature.kinks(pool, nil, windows, { h = 1e-6 })
+  tap.is({ c.within, c.count, c[1].name }, { 1, 2, name:match "%a+" },
+         name .. ": one window has two nearly largest values")
+  tap.near(c[1].nearest, 3e-7, 1e-12, "by their gap")
+end
+local both = curvature.kinks(function(_, v)
+  return sd.maximum(v[{ {}, { 1, 2 } }], v[{ {}, { 3, 4 } }])
+end, nil, windows, { h = 3.5 })
+tap.is({ both.within, both.count, both[1].name, both[1].nearest },
+       { 2, 4, "maximum", 3 }, "the larger of two views")
+tap.is(#curvature.kinks(function(_, v) return sd.logsumexp(v, 2) end, nil,
+                        windows), 0, "the shift of logsumexp is no kink")
+local pooled = sd.nn.chain { sd.nn.dense(3, 4), sd.nn.relu(),
+  sd.nn.lambda(function(v) return v:reshape(-1, 2, 2):amax(3) end, "pool") }
+local r = pooled:init { seed = 1, dtype = "f64" }
+r[1].weight = sd.zeros_like(r[1].weight)
+r[1].bias = sd.tensor({ -1, -2, 1, 1 }, f64)
+local c = curvature.kinks(pooled, r, sd.ones(5, 3, f64))
+tap.is({ #c, c[1].path, c[1].within, c[2].path, c[2].name, c[2].within },
+       { 2, "2", 0, "3", "amax", 5 },
+       "a tie of dead units is no kink, one of live units is")
+c = curvature.kinks(function(q, v) return (relu(q, v)):abs() end, q, a,
+                    { h = 1e-6 })
+tap.is({ #c, c[1].name, c[1].within, c[2].name }, { 2, "relu", 1, "abs" },
+       "in a function the operations count")
 
 -- ---- bad input ---------------------------------------------------------------------
 
@@ -196,8 +233,8 @@ bad(function() curvature.taylor(loss, params, d, { order = 11 }) end,
     "taylor: order must be 0 to 10", "too high an order")
 bad(function() curvature.classes(model, params, x, x) end,
     "classes: needs logits {N, C} and labels {N}", "labels that are none")
-bad(function() curvature.kinks(loss, params, x) end, "kinks: needs a net",
-    "no net")
+bad(function() curvature.kinks(3, params, x) end,
+    "kinks: needs a net or a function, not a number", "no net")
 bad(function() curvature.noise(loss, params, { x[{ { 1, 1 } }], y[{ { 1, 1 } }] }) end,
     "noise: needs at least two examples", "noise of one example")
 tap.done()

@@ -4,7 +4,7 @@ local chunks = require "saddle.curvature.chunks"
 local fail = require "saddle.fail"
 local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
-local whole = require "saddle.curvature.whole"
+local whole = require("saddle.interrupt").whole
 
 -- Up to this many parameters the whole spectrum is taken.
 local dense_limit = 500
@@ -13,7 +13,7 @@ local dense_limit = 500
 -- (lists), vectors (columns), and for the whole spectrum w (a tensor).
 local function eigenvalues(H, k)
   if H.n <= dense_limit then
-    local D = H:symmetric()
+    local D = H:symmetric "classify"
     local w, v = sd.linalg.eigh(D)
     local r = (D:matmul(v) - v * w):square():sum(1):sqrt()
     return { values = w:totable(), residuals = r:totable(), vectors = v,
@@ -44,6 +44,21 @@ local function decrement(H, g, w, v, floor)
   return (part / sd.maximum(w:abs(), floor)):sum():item() / 2
 end
 
+-- Which of the eigenvalues beyond floor are not those of the critical point:
+-- over the Newton step d that is left their curvature changes by a fifth, as
+-- near a root of higher order, where the nearer the less. By one product at
+-- params + d: a list of booleans.
+local function unsettled(f, params, args, H, g, e, floor)
+  local c = e.vectors:transpose(1, 2):mv(g:to "f64")
+  c = sd.where(e.w:abs():gt(floor), c, 0)
+  local step = -c / sd.maximum(e.w:abs(), floor) * e.w:sign()
+  local d = e.vectors:mv(step):to(H.dtype)
+  local there = sd.tree.axpy(1, H.unravel(d), params)
+  local u = sd.curvature.hessian(f, there, table.unpack(args)):matvec(d)
+  local change = e.vectors:transpose(1, 2):mv(u:to "f64") + c
+  return change:abs():gt(0.2 * e.w:abs() * step:norm()):totable()
+end
+
 local function verdict(low, high, zero, critical_here)
   if not critical_here then return "not critical" end
   if low < -zero then return high > zero and "saddle" or "maximum" end
@@ -55,6 +70,10 @@ local point = {}
 
 -- The verdict in words, with the numbers behind it.
 function point:__tostring()
+  if not self.eigenvalues then
+    return ("%s (%s): loss %.4g, |gradient| %.2g"):format(
+      self.kind, self.reason, self.loss, self.gradient_norm)
+  end
   local w, n = {}, #self.eigenvalues
   for i = n, math.max(1, n - 2), -1 do
     w[#w + 1] = ("%.3g"):format(self.eigenvalues[i])
@@ -80,6 +99,12 @@ local function count_negative(e, zero)
   return certain, possible, e.exact or (e.converged and possible < e.low)
 end
 
+-- A point of which there is no verdict, with what is known of it.
+local function unknown(fields)
+  fields.kind = "unknown"
+  return setmetatable(fields, point)
+end
+
 --- What kind of critical point params is: { kind "minimum" | "maximum" |
 --- "saddle" | "degenerate" | "not critical", index, gradient_norm, eigenvalues
 --- (ascending) and residuals (each lies that near), certified (whether index is
@@ -91,10 +116,12 @@ end
 --- the point as critical when what a Newton step could still gain, gain = g'
 --- |H|^-1 g / 2, is within tol^2 of what the steepest curvature makes of a step
 --- of the size of params (at least 1), max|lambda| size^2. A minimum or maximum
---- with zeros is degenerate: the higher derivatives decide. Beyond 500
---- parameters only the k eigenvalues at each end are found (exact = false), and
---- index counts the negative ones among them; with exact = true the inertia is
---- taken by factorisation, up to 5,000.
+--- with zeros is degenerate: the higher derivatives decide. Where the gradient
+--- is not quite 0, eigenvalues that change by a fifth over the Newton step that
+--- is left count as zeros, too: near the minimum of x^4 they vanish there.
+--- Beyond 500 parameters only the k eigenvalues at each end are found (exact =
+--- false), and index counts the negative ones among them; with exact = true the
+--- inertia is taken by factorisation, up to 5,000.
 ---@param f function of params, ...
 ---@param params any tree
 ---@param o? table tol (1e-4), zero (1e-5 in f32, 1e-8 in f64), k (5), exact,
@@ -106,6 +133,7 @@ local function classify(f, params, o)
                             "scale:F" },
                        "classify")
   local args = o.args or {}
+  models.check_leaves(params, "classify")
   local loss, g = chunks.value_and_grad(f, params, args)
   local gnorm, size = sd.tree.norm(g):item(), sd.tree.norm(params):item()
   if gnorm ~= gnorm or gnorm == math.huge then
@@ -115,8 +143,7 @@ local function classify(f, params, o)
   local H = sd.curvature.hessian(f, params, table.unpack(args))
   local e = eigenvalues(H, o.k or 5)
   local w = e.values
-  local low, high = w[1], w[#w]
-  local most = math.max(math.abs(low), math.abs(high))
+  local most = math.max(math.abs(w[1]), math.abs(w[#w]))
   local zero = (o.zero or (H.dtype == "f32" and 1e-5 or 1e-8)) *
     math.max(most, o.scale or 0)
   local gain, here = gnorm == 0 and 0 or math.huge, gnorm == 0
@@ -124,10 +151,20 @@ local function classify(f, params, o)
     gain = decrement(H, (sd.tree.ravel(g)), e.w, e.exact and e.vectors, zero)
     here = gain <= ((o.tol or 1e-4) * math.max(size, 1)) ^ 2 * most
   end
-  local index, zeros = 0, 0
-  for _, x in ipairs(w) do
-    if x < -zero then index = index + 1
-    elseif x <= zero then zeros = zeros + 1 end
+  local moving = {}
+  if here and gnorm > 0 and e.exact and zero > 0 then
+    moving = unsettled(f, params, args, H, (sd.tree.ravel(g)), e, zero)
+  end
+  local index, zeros, low, high, down = 0, 0, math.huge, -math.huge, {}
+  for i, x in ipairs(w) do
+    if moving[i] then x = 0 end
+    low, high = math.min(low, x), math.max(high, x)
+    if x < -zero then
+      index = index + 1
+      if i <= (e.low or #w) then down[#down + 1] = i end
+    elseif x <= zero then
+      zeros = zeros + 1
+    end
   end
   local certain, possible, complete = count_negative(e, zero)
   if o.exact and not e.exact then
@@ -137,16 +174,18 @@ local function classify(f, params, o)
   end
   local kind = verdict(low, high, zero, here)
   if kind == "maximum" and index < H.n then kind = "degenerate" end
-  local negative = math.min(index, e.low or #w)
+  local directions = #down > 0 and
+    e.vectors:index_select(2, sd.tensor(down, { dtype = "i64" })) or nil
   return setmetatable({
     kind = kind, index = index, zeros = zeros, gradient_norm = gnorm,
     eigenvalues = w, residuals = e.residuals, exact = e.exact,
-    certified = certain == possible and complete and here,
+    certified = certain == possible and complete and here and
+                (o.exact or certain == index),
     loss = loss:item(), gain = gain,
-    directions = negative > 0 and e.vectors:narrow(2, 1, negative) or nil,
-    direction = low < -zero and
-      H.unravel(e.vectors:narrow(2, 1, 1):reshape(-1):to(H.dtype)) or nil,
+    directions = directions,
+    direction = directions and
+      H.unravel(directions:narrow(2, 1, 1):reshape(-1):to(H.dtype)) or nil,
   }, point)
 end
 
-return classify
+return { classify = classify, unknown = unknown }

@@ -1,7 +1,9 @@
 -- Down from a saddle.
 
 local chunks = require "saddle.curvature.chunks"
-local classify = require "saddle.critical.classify"
+local classify = require("saddle.critical.classify").classify
+local fail = require "saddle.fail"
+local interrupt = require "saddle.interrupt"
 local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
 
@@ -9,7 +11,8 @@ local sd = require "saddle.init"
 --- the parameters, and { escaped, loss, before, curvature, step, point (what
 --- classify said) }. The step doubles while the loss falls, on the side that
 --- falls more. Where no curvature is negative the parameters come back as they
---- are, escaped = false, with reason.
+--- are, escaped = false, with reason. Ctrl-C while it steps returns the lowest
+--- point so far, reason = "interrupted".
 ---
 --- ```lua
 --- local f = function(p) return p[1] ^ 2 - p[2] ^ 2 + p[2] ^ 4 end
@@ -21,6 +24,9 @@ local sd = require "saddle.init"
 return function(f, params, o)
   models.callable(f, "escape", "f")
   o = sd.check_options(o, { "step:F", "args:L" }, "escape")
+  if o.step and not (o.step > 0) then
+    fail("escape: the step must be above 0, not %g", o.step)
+  end
   local args = o.args or {}
   local c = classify(f, params, { args = o.args })
   if not c.direction then
@@ -34,7 +40,7 @@ return function(f, params, o)
   end
   local first = o.step or 1e-3 * math.max(sd.tree.norm(params):item(), 1)
   local best, loss, step = params, c.loss, 0
-  for _, sign in ipairs { 1, -1 } do
+  local function go(sign)
     local s, low = sign * first, c.loss
     for _ = 1, 60 do
       local value, p = at(s)
@@ -44,8 +50,11 @@ return function(f, params, o)
       s = 2 * s
     end
   end
-  return best, { escaped = loss < c.loss, loss = loss, before = c.loss,
-                 curvature = c.eigenvalues[1], step = step, point = c,
-                 reason = loss < c.loss and "the loss falls" or
-                          "the loss falls on neither side" }
+  local good = interrupt.attempt(go, 1) and interrupt.attempt(go, -1)
+  local lower = loss < c.loss
+  local result = { escaped = lower, loss = loss, before = c.loss,
+                   curvature = c.eigenvalues[1], step = step, point = c,
+                   reason = lower and "the loss falls" or
+                            "the loss falls on neither side" }
+  return best, good and result or interrupt.partial(result)
 end

@@ -1,15 +1,16 @@
 -- Finders of critical points. Each takes a problem and options and returns
 -- the point reached, whether it is one, how many steps it took and why it
--- ended.
+-- ended; p.reached holds the last step's point meanwhile.
 --
 -- A point counts as reached when |g| <= tol |H| max(|x|, 1), whatever the
 -- scales of the loss and of the parameters.
 
-local classify = require "saddle.critical.classify"
 local fail = require "saddle.fail"
+local interrupt = require "saddle.interrupt"
+local point = require "saddle.critical.classify"
 local problem = require "saddle.critical.problem"
 local sd = require "saddle.init"
-local whole = require "saddle.curvature.whole"
+local whole = interrupt.whole
 
 local function norm(v) return v:norm():item() end
 
@@ -124,6 +125,7 @@ local function newton(p, o)
   local loss, g = p.slope(x)
   local radius = o.radius or 0.1 * math.max(norm(x), 1)
   for step = 1, o.max_iter do
+    p.reach(x, loss, g, step - 1)
     local s = p.dense and spectrum(p, x, g)
     local H = not p.dense and p.hessian(x)
     local most = largest(p, H, s)
@@ -167,13 +169,19 @@ end
 
 -- The steps of Levenberg and Marquardt on |g|^2 / 2, whose gradient is H g and
 -- whose Gauss-Newton matrix is H^2: s being the spectrum at x, the first that
--- reduces |g|, or nil, and the damping to go on with.
+-- reduces |g| or the step that would follow from it with the same H, which
+-- curved valleys do not mislead (Deuflhard 2004, section 3.3), or nil; and the
+-- damping to go on with.
 local function damped_step(p, x, g, s, damping)
   repeat
-    local y = x - s.Q:mv(s.c * s.w / (s.w * s.w + damping)):to(x.dtype)
+    local scale = s.w / (s.w * s.w + damping)
+    local step = s.c * scale
+    local y = x - s.Q:mv(step):to(x.dtype)
     local new, slope = p.slope(y)
-    if is_finite(new) and norm(slope) < norm(g) then
-      return y, slope, math.max(damping / 5, 1e-30 * s.most ^ 2)
+    local again = is_finite(new) and
+      s.Q:transpose(1, 2):mv(slope:to "f64") * scale
+    if again and (norm(slope) < norm(g) or norm(again) < norm(step)) then
+      return y, new, slope, math.max(damping / 5, 1e-30 * s.most ^ 2)
     end
     damping = damping * 4
   until damping > 1e12 * s.most ^ 2
@@ -190,8 +198,8 @@ local function residual_step(p, x, g, H, tol)
     local y = x + length * d
     local new, slope = p.slope(y)
     if is_finite(new) and norm(slope) < (1 - 1e-4 * length) * norm(g) then
-      return y, slope, length == 1 and math.max(tol / 3, 1e-4) or
-                       length < 0.2 and math.min(2 * tol, 0.5) or tol
+      return y, new, slope, length == 1 and math.max(tol / 3, 1e-4) or
+                            length < 0.2 and math.min(2 * tol, 0.5) or tol
     end
     length = length / 2
   until length < 1e-12
@@ -199,8 +207,9 @@ end
 
 local function gradient_norm(p, o)
   local x, control = p.x, nil -- the damping, or the tolerance
-  local _, g = p.slope(x)
+  local loss, g = p.slope(x)
   for step = 1, o.max_iter do
+    p.reach(x, loss, g, step - 1)
     local s = p.dense and spectrum(p, x, g)
     local H = not p.dense and p.hessian(x)
     local most = largest(p, H, s)
@@ -214,16 +223,17 @@ local function gradient_norm(p, o)
       return x, false, step, ("gradient-flat: |g| = %.3g but H g = 0")
         :format(norm(g))
     end
-    local y, slope
+    local y, new, slope
     if s then
-      y, slope, control = damped_step(p, x, g, s, control or 1e-3 * most ^ 2)
+      y, new, slope, control = damped_step(p, x, g, s,
+                                           control or 1e-10 * most ^ 2)
     else
-      y, slope, control = residual_step(p, x, g, H, control or 0.1)
+      y, new, slope, control = residual_step(p, x, g, H, control or 0.1)
     end
     if not y then
       return x, false, step, ("stalled at |g| = %.3g"):format(norm(g))
     end
-    x, g = y, slope
+    x, loss, g = y, new, slope
   end
   return x, false, o.max_iter, "max_iter reached"
 end
@@ -238,6 +248,7 @@ local function eigenvector(p, o)
   local radius = o.radius or 0.1 * math.max(norm(x), 1)
   local smallest = 1e-12 * radius
   for step = 1, o.max_iter do
+    p.reach(x, loss, g, step - 1)
     local d, foreseen, most, right
     if p.dense then
       local s = spectrum(p, x, g)
@@ -312,7 +323,7 @@ end
 -- saddles of index 1.
 local function dimer(p, o)
   local x = p.x
-  local _, g = p.slope(x)
+  local loss, g = p.slope(x)
   local generator = sd.generator(o.seed or 1)
   local v = sd.randn(p.n, { dtype = x.dtype, generator = generator })
   v = v / v:norm()
@@ -325,6 +336,7 @@ local function dimer(p, o)
   end
   local most = 0
   for step = 1, o.max_iter do
+    p.reach(x, loss, g, step - 1)
     local Hv = difference(v)
     local curvature = sd.dot(v, Hv):item()
     for _ = 1, 8 do
@@ -348,7 +360,6 @@ local function dimer(p, o)
     local bend = math.abs(sd.dot(u, difference(u)):item())
     local length = norm(force) / math.max(bend, 1e-8 * most)
     x = sd.eval(x + math.min(length, move) * u)
-    local loss
     loss, g = p.slope(x)
     if not is_finite(loss) then
       return x, false, step, "the loss is not finite"
@@ -372,16 +383,28 @@ local function check(o, n)
          "not '%s'", o.method)
   elseif o.index < 1 or o.index > n then
     fail("find: a saddle of index %d in %d dimensions", o.index, n)
+  elseif not (o.tol >= 0) or o.radius and not (o.radius > 0) then
+    fail("find: tol must be 0 or above, the radius above 0, not %g and %s",
+         o.tol, tostring(o.radius))
   elseif o.method == "dimer" and o.index ~= 1 then
     fail("find: the dimer finds saddles of index 1, not %d", o.index)
   end
+end
+
+-- What Ctrl-C leaves of a search.
+local function unfinished(p)
+  local r = p.reached
+  if not r then interrupt.raise() end
+  return p.unravel(r.x), point.unknown(interrupt.partial {
+    iterations = r.step, loss = r.loss, gradient_norm = norm(r.g) })
 end
 
 --- A critical point near start: the parameters, and what classify says of
 --- them, with converged, iterations and reason. A minimum by Newton steps in a
 --- trust region; a saddle of the wanted index by following eigenvectors or,
 --- with gradients alone, by the dimer; any point by minimising the gradient's
---- norm, which may end where it is flat and not zero: reason says so.
+--- norm, which may end where it is flat and not zero: reason says so. Ctrl-C
+--- returns the point reached so far, kind "unknown", reason "interrupted".
 ---
 --- ```lua
 --- local f = function(p) return p[1] ^ 2 - p[2] ^ 2 + p[2] ^ 4 end
@@ -409,9 +432,15 @@ return function(f, start, o)
   if not is_finite(loss) or not is_finite(norm(g)) then
     fail("find: at the start the loss is %g and |gradient| %g", loss, norm(g))
   end
-  local x, converged, iterations, reason = methods[c.method](p, c)
-  local at = p.unravel(sd.eval(x))
-  local info = classify(f, at, { args = o.args })
+  local function search()
+    local x, converged, iterations, reason = methods[c.method](p, c)
+    local at = p.unravel(sd.eval(x))
+    return at, point.classify(f, at, { args = o.args }), converged,
+           iterations, reason
+  end
+  local good, at, info, converged, iterations, reason =
+    interrupt.attempt(search)
+  if not good then return unfinished(p) end
   if converged and info.kind == "not critical" then
     converged = false
     reason = ("%s, but a Newton step could gain %.2g"):format(reason, info.gain)

@@ -12,13 +12,12 @@ local sd = require "saddle.init"
 local dense_limit = 500
 
 --- { x (the start), n, dense (whether hessian gives matrices), unravel,
---- slope (v -> loss, gradient), hessian (v -> matrix in f64, or operator) }.
+--- slope (v -> loss, gradient), hessian (v -> matrix in f64, or operator),
+--- reach (x, loss, g, step: what a search has, kept as reached) }.
 return function(f, start, args, what)
   models.callable(f, what, "f")
+  models.check_leaves(start, what)
   local flat, unravel = sd.tree.ravel(start)
-  if flat.dtype ~= "f32" and flat.dtype ~= "f64" then
-    fail("%s: parameters of %s; f32 or f64 needed", what, flat.dtype)
-  end
   args = args or {}
   if chunks.is(args[1]) then
     fail("%s: takes the whole data set, not chunks of it", what)
@@ -36,6 +35,10 @@ return function(f, start, args, what)
     return loss:item(), g
   end
 
+  function p.reach(x, loss, g, step)
+    p.reached = { x = x, loss = loss, g = g, step = step }
+  end
+
   function p.product(v, d) return product(v, d) end
 
   function p.hessian(v)
@@ -44,7 +47,7 @@ return function(f, start, args, what)
       return (H + H:transpose(1, 2)) / 2
     end
     return operator.new {
-      n = p.n, dtype = flat.dtype, name = "hessian",
+      n = p.n, dtype = flat.dtype, name = "hessian", fresh = true,
       product = function(d) return product(v, d) end }
   end
   return p

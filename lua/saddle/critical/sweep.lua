@@ -1,8 +1,9 @@
 -- All critical points of a function of two variables in a box.
 
-local classify = require "saddle.critical.classify"
+local classify = require("saddle.critical.classify").classify
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local interrupt = require "saddle.interrupt"
 local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
 
@@ -26,14 +27,14 @@ end
 
 -- From all starts at once: Levenberg and Marquardt on the gradient's norm,
 -- with a damping for each, the 2 x 2 systems (H^2 + m) d = -H g in closed
--- form. The points, gradients and Hessians where that ends, and the median
--- curvature where it began.
+-- form. The points, gradients and Hessians where that ends, the median
+-- curvature where it began, and whether all steps were taken.
 local function descend(f, W, steps)
   local slope = core.jit(sd.vmap(function(w) return (sd.grad(f)(w)) end))
   local whole = core.jit(sd.vmap(function(w) return sd.hessian(f)(w) end))
   local G = slope(W)
   local m, scale = nil, nil
-  for _ = 1, steps do
+  local function advance()
     local H = whole(W)
     local function entry(i, j)
       return H:narrow(2, i, 1):narrow(3, j, 1):reshape(-1)
@@ -52,12 +53,13 @@ local function descend(f, W, steps)
     local V = W + d
     local F = slope(V)
     local better = F:square():sum(2):lt(G:square():sum(2))
-    W = sd.where(better:unsqueeze(2), V, W)
-    G = sd.where(better:unsqueeze(2), F, G)
-    m = sd.where(better, m / 6, m * 4)
-    sd.eval(W, G, m)
+    W, G, m = sd.eval(sd.where(better:unsqueeze(2), V, W),
+                      sd.where(better:unsqueeze(2), F, G),
+                      sd.where(better, m / 6, m * 4))
   end
-  return W, G, whole(W), scale
+  local good = true
+  for _ = 1, steps do good = good and interrupt.attempt(advance) end
+  return W, G, whole(W), scale, good
 end
 
 -- The points that differ from each other by more than gap, best first.
@@ -87,7 +89,8 @@ end
 --- a grid of starts reaches: a list of what classify says, each with at =
 --- {x, y}, by loss. Eigenvalues below 1e-6 of the box's median curvature count
 --- as zero. A line of them gives several points, all degenerate; points
---- closer than 1e-4 of the box count as one.
+--- closer than 1e-4 of the box count as one. After Ctrl-C the list holds those
+--- found so far, reason = "interrupted".
 ---
 --- ```lua
 --- local function f(w) -- Himmelblau's
@@ -109,31 +112,41 @@ return function(f, box, o)
   end
   local x1, x2 = interval(box.x or box[1], "x")
   local y1, y2 = interval(box.y or box[2], "y")
+  if o.tol and not (o.tol > 0) then
+    fail("sweep: tol must be above 0, not %g", o.tol)
+  end
   local function at(w) return (f(w)) end
-  local W, G, H, scale = descend(at, starts(x1, x2, y1, y2, o.n or 21),
-                          o.steps or 60)
+  local W, G, H, scale, good = descend(
+    at, starts(x1, x2, y1, y2, o.n or 21), o.steps or 60)
   local size = math.max(x2 - x1, y2 - y1)
   -- Reached: |g| small beside |H| times the box, or beside all gradients.
   local curve = H:reshape(-1, 4):square():sum(2):sqrt()
   local quality = (G:square():sum(2):sqrt() /
                    sd.maximum(curve * size, 1e-300)):totable()
-  local points, good = {}, {}
+  local points, qualities = {}, {}
   local tol = o.tol or 1e-8
   for i, w in ipairs(W:totable()) do
     local inside = w[1] >= x1 - 1e-9 * size and w[1] <= x2 + 1e-9 * size and
                    w[2] >= y1 - 1e-9 * size and w[2] <= y2 + 1e-9 * size
     if inside and quality[i] <= tol then
-      points[#points + 1], good[#good + 1] = w, quality[i]
+      points[#points + 1], qualities[#qualities + 1] = w, quality[i]
     end
   end
   local list = {}
-  for _, w in ipairs(distinct(points, good, { 1e-4 * (x2 - x1),
-                                              1e-4 * (y2 - y1) })) do
+  local function add(w)
     local c = classify(at, sd.tensor(w, { dtype = "f64" }),
                        { scale = scale, zero = 1e-6 })
     c.at = w
     list[#list + 1] = c
   end
+  for _, w in ipairs(distinct(points, qualities, { 1e-4 * (x2 - x1),
+                                                   1e-4 * (y2 - y1) })) do
+    if not interrupt.attempt(add, w) then
+      good = false
+      break
+    end
+  end
+  if not good then interrupt.partial(list) end
   table.sort(list, function(a, b) return a.loss < b.loss end)
   return list
 end

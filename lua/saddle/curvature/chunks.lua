@@ -25,8 +25,10 @@ end
 
 --- A data set in chunks of size rows, to be given to an operator in the place
 --- of its data: sd.curvature.hessian(f, params, chunks) is the Hessian of the
---- mean of f(params, x, y) over all of it. f must be a mean over examples,
---- or, with reduction = "sum", a sum.
+--- mean of f(params, x, y) over all of it. f must be a mean over examples, or,
+--- with reduction = "sum", a sum; a mean that leaves examples out or weights
+--- them (ignore_index, class weights) divides by something else in each chunk:
+--- take its sum.
 ---
 --- ```lua
 --- local x, y = sd.randn(10, 2), sd.randn(10, 1)

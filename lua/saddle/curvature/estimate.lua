@@ -1,8 +1,10 @@
 -- Traces, diagonals and norms of operators from products with random probes,
--- each with its standard error.
+-- each with its standard error. Ctrl-C returns those of the probes so far, and
+-- "interrupted" after them; what is exact only when whole raises the error.
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local interrupt = require "saddle.interrupt"
 local operator = require "saddle.curvature.operator"
 local probes = require "saddle.curvature.probes"
 local sd = require "saddle.init"
@@ -12,6 +14,8 @@ local methods = { ["hutchinson"] = 1, ["hutch++"] = 1, ["xtrace"] = 1 }
 --- The trace, and the estimate's standard error. Each sample is a probe;
 --- Hutch++ takes one and a half products for each, XTrace two. Of few samples
 --- Student's quantiles make intervals (of Hutch++ half the samples count).
+--- Ctrl-C returns the estimate so far (from a sketch alone, Hutchinson's), its
+--- error and "interrupted".
 ---@param o? table method "hutchinson" | "hutch++" | "xtrace", samples (32),
 ---  probes (a matrix of columns), seed
 function operator:trace(o)
@@ -25,13 +29,12 @@ function operator:trace(o)
   local A = self:frugal()
   if method == "hutchinson" then
     return probes.mean(self, o.probes or count, count, o.seed, function(rows)
-      local value, error = core.trace_estimate(A, rows, method)
-      return value, error
+      return core.trace_estimate(A, rows, method)
     end)
   end
   local rows = probes.rows(self, o.probes, count, o.seed)
-  local value, error = core.trace_estimate(A, rows, method)
-  return value, error
+  local value, error, _, cut = core.trace_estimate(A, rows, method)
+  return interrupt.marked(cut, value, error)
 end
 
 -- In the form of the parameters, where the operator has one.
@@ -40,7 +43,8 @@ local function shaped(self, v)
 end
 
 --- The diagonal and its standard errors, in the form of the parameters. With
---- method = "exact" from n products, all of them with a unit vector.
+--- method = "exact" from n products, all of them with a unit vector. Ctrl-C
+--- returns the estimate so far, its errors and "interrupted".
 ---@param o? table samples (64), probes (a matrix of columns), seed, method
 ---  "hutchinson" | "exact"
 function operator:diag(o)
@@ -56,23 +60,24 @@ function operator:diag(o)
   elseif o.method and o.method ~= "hutchinson" then
     fail("diag: method must be hutchinson or exact, not '%s'", o.method)
   end
-  local value, error = probes.mean(
+  local value, error, cut = probes.mean(
     self, o.probes or o.samples, 64, o.seed, function(rows)
       return core.diagonal(self, rows)
     end)
-  return shaped(self, value), shaped(self, error)
+  return interrupt.marked(cut, shaped(self, value), shaped(self, error))
 end
 
---- The Frobenius norm, and the estimate's standard error.
+--- The Frobenius norm, and the estimate's standard error; after Ctrl-C those
+--- so far, and "interrupted".
 ---@param o? table samples (32), probes (a matrix of columns), seed
 function operator:frobenius(o)
   o = sd.check_options(o, { "samples:N", "probes", "seed:I" }, "frobenius")
   local A = self:frugal()
-  local square, error = probes.mean( -- of |A v|^2
+  local square, error, cut = probes.mean( -- of |A v|^2
     self, o.probes or o.samples, 32, o.seed, function(rows)
-      local value, e = core.frobenius(A, rows)
-      return value ^ 2, 2 * value * e
+      local value, e, done, stopped = core.frobenius(A, rows)
+      return value ^ 2, 2 * value * e, done, stopped
     end)
   local norm = math.sqrt(square)
-  return norm, norm > 0 and error / (2 * norm) or error
+  return interrupt.marked(cut, norm, norm > 0 and error / (2 * norm) or error)
 end

@@ -20,6 +20,9 @@ local function check(v, n, what)
     fail("%s: needs a vector of %d, not %s", what, n, sd.is_tensor(v) and
          ("shape {%s}"):format(table.concat(v.shape, ", ")) or "a " .. type(v))
   end
+  if not core.is_tracing() and core.first_nonfinite { v } then
+    fail("%s: the vector holds NaN or infinite elements", what)
+  end
 end
 
 --- J v, of a vector of n or a tree in the form of the input.
@@ -75,14 +78,18 @@ function jacobian:svd(o)
   o = sd.check_options(o, { "k:N", "which:S", "tol:F", "max_iter:N",
                             "seed:I" }, "svd")
   local tall = self.m >= self.n
+  local least = math.min(self.m, self.n)
+  if o.k and o.k > least then
+    fail("svd: %d singular values of a Jacobian [%d, %d]", o.k, self.m, self.n)
+  end
   local A = tall and self:gram() or self:outer()
   local e = A:eigs { k = o.k or math.min(5, A.n), which = o.which or "largest",
                      tol = o.tol, max_iter = o.max_iter, seed = o.seed }
   local s = sd.sqrt(sd.clamp(e.values, 0))
   local own = e.vectors:transpose(1, 2)
   local other = self.map(tall and self.forward or self.backward)(own)
-  local least = self.dtype == "f32" and 1e-30 or 1e-150
-  other = other / sd.maximum(s:to(self.dtype), least):unsqueeze(2)
+  local tiny = self.dtype == "f32" and 1e-30 or 1e-150
+  other = other / sd.maximum(s:to(self.dtype), tiny):unsqueeze(2)
   local back = self.map(tall and self.backward or self.forward)(other)
   local residuals = (back - own * s:to(self.dtype):unsqueeze(2))
     :square():sum(2):sqrt()
@@ -95,10 +102,14 @@ end
 
 -- ---- of functions -----------------------------------------------------------
 
--- The Jacobian of f (vector -> tensor) at the vector x, dtype d.
-local function of(f, x)
-  local z = models.outputs(f(x), "jacobian")
+-- The Jacobian of f (vector -> tensor) at the vector x, for what.
+local function of(f, x, what)
+  local z = models.outputs(f(x), what)
   local shape = z.shape
+  if z:numel() == 0 or x:numel() == 0 then
+    fail("%s: nothing to differentiate: %d elements in, outputs {%s}", what,
+         x:numel(), table.concat(shape, ", "))
+  end
   local function flat(v) return f(v):reshape(-1) end
   local function forward(v)
     return select(2, sd.jvp(flat, { x }, { v }))
@@ -149,7 +160,8 @@ local function in_parameters(model, params, x, what)
   local at = models.layout(params, nil, what)
   local flat = models.ravel(at.sub)
   local function one(data)
-    return of(function(v) return (model(at.full(at.split(v)), data)) end, flat)
+    return of(function(v) return (model(at.full(at.split(v)), data)) end, flat,
+              what)
   end
   local J
   if chunks.is(x) then

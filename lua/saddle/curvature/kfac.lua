@@ -92,7 +92,7 @@ local function build(at, blocks, f, name)
   local one = core.jit(product(blocks, f))
   return operator.new {
     n = at.n, dtype = at.dtype, name = name, unravel = at.unravel,
-    parts = at.parts, product = one,
+    parts = at.parts, product = one, fresh = true,
     rows = operator.in_pieces(core.jit(sd.vmap(one)), one) }
 end
 
@@ -127,6 +127,7 @@ return function(net, params, x, o)
     fail("kfac: needs a net, not a %s", type(net))
   end
   local at = models.layout(params, nil, "kfac")
+  models.check_data({ x, n = 1 }, "kfac")
   local z, notes, gradients = factors.of(net, params, x)
   if not z then
     fail("kfac: layer %s has parameters but is not dense on {N, inputs}", notes)

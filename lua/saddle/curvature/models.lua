@@ -13,11 +13,37 @@ local models = {}
 
 -- ---- the parameters that are differentiated ---------------------------------
 
+-- Errors unless params are tensors that can be differentiated.
+local function check_leaves(params, what)
+  local all, paths = core.leaves(params)
+  if #all == 0 then fail("%s: the parameters hold no tensors", what) end
+  local n = 0
+  for i, x in ipairs(all) do
+    if x.dtype ~= "f32" and x.dtype ~= "f64" then
+      fail("%s: %s %s; f32 or f64 needed", what, paths[i] == "" and
+           "parameters of" or ("parameter %s is"):format(paths[i]), x.dtype)
+    end
+    n = n + x:numel()
+  end
+  if n == 0 then fail("%s: the parameters hold no elements", what) end
+  return all, paths
+end
+
+-- Errors for data without examples.
+local function check_data(args, what)
+  for i = 1, args.n do
+    local x = args[i]
+    if sd.is_tensor(x) and x:numel() == 0 then
+      fail("%s: the batch is empty: argument %d behind the parameters is {%s}",
+           what, i, table.concat(x.shape, ", "))
+    end
+  end
+end
+
 -- The chosen leaves of params (all without a choice): flat, split (vector ->
 -- list), full (list -> tree), unravel (vector -> tree, zeros elsewhere), parts.
 local function layout(params, chosen, what)
-  local all, paths = core.leaves(params)
-  if #all == 0 then fail("%s: the parameters hold no tensors", what) end
+  local all, paths = check_leaves(params, what)
   sd.eval(params)
   for i, x in ipairs(all) do all[i] = core.alias(x) end
   if not chosen then
@@ -32,9 +58,6 @@ local function layout(params, chosen, what)
     n = n + all[i]:numel()
   end
   local flat, split = sd.tree.ravel(sub)
-  if flat.dtype ~= "f32" and flat.dtype ~= "f64" then
-    fail("%s: parameters of %s; f32 or f64 needed", what, flat.dtype)
-  end
   local function merge(list, rest)
     local new = {}
     for i, x in ipairs(all) do new[i] = rest and rest(x) or x end
@@ -91,10 +114,11 @@ end
 -- The operator on the chosen leaves, make (layout) giving its raw product.
 local function build(name, params, args, make, chosen)
   local at = layout(params, chosen, name)
+  check_data(args, name)
   local product, rows = products(make(at), args)
   return operator.new {
     n = at.n, dtype = at.dtype, name = name, product = product, rows = rows,
-    unravel = at.unravel, parts = at.parts,
+    fresh = true, unravel = at.unravel, parts = at.parts,
     restrict = function(part)
       local leaves = {}
       for k, i in ipairs(part) do leaves[k] = chosen and chosen[i] or i end
@@ -314,6 +338,7 @@ function models.empirical_fisher(model, loss, params, x, y, o)
   end)
 end
 
+models.check_leaves, models.check_data = check_leaves, check_data
 models.layout, models.outputs, models.ravel = layout, outputs, ravel
 models.products, models.draws, models.callable = products, draws, callable
 return models

@@ -4,7 +4,9 @@
 -- (the same for the rows of {k, n} at once, nil when there is only product);
 -- operators on parameters also unravel (vector -> tree), parts (where each
 -- leaf lies in the vectors) and restrict (a list of leaves -> the operator on
--- these alone). The core reads the fields n, dtype, product and rows.
+-- these alone); fresh says that the products are new tensors, and that nobody
+-- keeps the vectors, so that the core frees both at once. The core reads the
+-- fields n, dtype, product, rows and fresh.
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
@@ -14,7 +16,8 @@ local sd = require "saddle.init"
 local operator = {}
 operator.__index = module.fields("an operator", operator, {
   unravel = true, rows = true, parts = true, restrict = true,
-  unchecked = true, whole = true, inverse = true, log_determinant = true })
+  fresh = true, unchecked = true, whole = true, inverse = true,
+  log_determinant = true })
 
 local function is_operator(x) return getmetatable(x) == operator end
 operator.is = is_operator
@@ -168,12 +171,15 @@ local function check_symmetry(self)
   local g = sd.generator(20240229)
   local U = sd.randn(2, self.n, { dtype = self.dtype, generator = g })
   local A = row_products(self, U)
+  local unit = A:abs():max():item()
+  if unit > 0 then A = A / unit end -- whose squares may be too small
   local a, b = sd.dot(U[1], A[2]):item(), sd.dot(U[2], A[1]):item()
   local size = (U[1]:norm() * A[2]:norm() + U[2]:norm() * A[1]:norm()):item()
   local tol = self.dtype == "f32" and 1e-5 or 1e-12
   if math.abs(a - b) > tol * size then
     fail("%s: is not symmetric: u' A w = %g but w' A u = %g for two random " ..
-         "vectors (check = false goes on regardless)", self.name, a, b)
+         "vectors (check = false goes on regardless)", self.name, a * unit,
+         b * unit)
   end
 end
 
@@ -196,7 +202,7 @@ local waste_limit = 2 ^ 26
 function operator:frugal()
   self:checked()
   local bytes, waste = self.n * (self.dtype == "f32" and 4 or 8), 0
-  if bytes < 2 ^ 20 then return self end
+  if bytes < 2 ^ 20 or self.fresh then return self end
   local function tidy(f)
     return f and function(v)
       waste = waste + 2 * bytes * (v.ndim == 2 and v:size(1) or 1)

@@ -1,6 +1,7 @@
 -- Random probes: rows of random signs, or the columns the caller brings.
 
 local fail = require "saddle.fail"
+local interrupt = require "saddle.interrupt"
 local sd = require "saddle.init"
 
 -- budget: elements of the probes that are there at once.
@@ -32,19 +33,25 @@ function probes.rows(self, given, otherwise, seed)
   return signs(self, check(given or otherwise), sd.generator(seed or 1))
 end
 
---- The mean of estimate(rows) -> value, standard error over all probes, some
---- at a time, and its standard error (Chan, Golub and LeVeque 1979).
+--- The mean of estimate(rows) -> value, standard error, probes done, cut (by
+--- Ctrl-C) over all probes, some at a time, and its standard error (Chan, Golub
+--- and LeVeque 1979); after Ctrl-C those so far, and "interrupted".
 function probes.mean(self, given, otherwise, seed, estimate)
-  if sd.is_tensor(given) then
-    return estimate(columns(self, given))
+  local function once(rows)
+    local value, error, _, cut = estimate(rows)
+    return interrupt.marked(cut, value, error)
   end
+  if sd.is_tensor(given) then return once(columns(self, given)) end
   local count, g = check(given or otherwise), sd.generator(seed or 1)
   local size = math.max(2, probes.budget // self.n)
-  if count <= size then return estimate(signs(self, count, g)) end
-  local total, mean, square = 0, 0, 0
-  while total < count do
+  if count <= size then return once(signs(self, count, g)) end
+  local total, mean, square, cut = 0, 0, 0, false
+  while total < count and not cut do
     local m = math.tointeger(math.min(size, count - total))
-    local value, error = estimate(signs(self, m, g))
+    local good, value, error, done, ended =
+      interrupt.attempt(estimate, signs(self, m, g))
+    if not good then break end
+    m, cut = done, ended
     local delta, all = value - mean, total + m
     local own = m > 1 and error ^ 2 * (m * (m - 1)) or 0
     square = square + own + delta ^ 2 * (total * m / all)
@@ -52,7 +59,9 @@ function probes.mean(self, given, otherwise, seed, estimate)
     if sd.is_tensor(mean) then sd.eval(mean, square) end
     total = all
   end
-  return mean, (square / (total * (total - 1))) ^ 0.5
+  if total == 0 then interrupt.raise() end
+  return interrupt.marked(total < count, mean,
+                          (square / (total * (total - 1))) ^ 0.5)
 end
 
 return probes

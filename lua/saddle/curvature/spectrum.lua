@@ -6,7 +6,7 @@ local module = require "saddle.module"
 local operator = require "saddle.curvature.operator"
 local probes = require "saddle.curvature.probes"
 local sd = require "saddle.init"
-local whole = require "saddle.curvature.whole"
+local whole = require("saddle.interrupt").whole
 
 local function one_of(value, known, what)
   for _, name in ipairs(known) do
@@ -185,7 +185,8 @@ function operator:density(o)
 end
 
 --- tr f(A) by stochastic Lanczos quadrature: value, standard error, and the
---- error of the quadrature (see the density's mean).
+--- error of the quadrature (see the density's mean); after Ctrl-C those of the
+--- steps so far, and "interrupted".
 ---
 --- ```lua
 --- local A = sd.curvature.identity(50)
@@ -195,10 +196,15 @@ end
 ---@param o? table steps (80), probes (16), seed
 function operator:spectral_sum(f, o)
   o = sd.check_options(o, { "steps:N", "probes", "seed:I" }, "spectral_sum")
-  local d = whole(self:density { steps = o.steps, probes = o.probes or 16,
-                                 seed = o.seed, points = 2 })
+  local d = self:density { steps = o.steps, probes = o.probes or 16,
+                           seed = o.seed, points = 2 }
   local value, error, quadrature = d:mean(f)
-  return self.n * value, self.n * error, self.n * quadrature
+  value, error, quadrature = self.n * value, self.n * error,
+                             self.n * quadrature
+  if d.reason == "interrupted" then
+    return value, error, quadrature, d.reason
+  end
+  return value, error, quadrature
 end
 
 -- Up to this size the dense matrix is cheaper than its estimate.
@@ -206,7 +212,7 @@ local dense_logdet = 1000
 
 --- log det(A + damping I): value, standard error, error of the quadrature.
 --- Up to 1000 elements, or with method = "dense", from all eigenvalues, and
---- the errors are 0.
+--- the errors are 0. Ctrl-C as in spectral_sum.
 ---@param o? table damping, method "dense" | "lanczos", steps, probes, seed
 function operator:logdet(o)
   o = sd.check_options(o, { "damping:F", "method:S", "steps:N", "probes",
@@ -226,7 +232,7 @@ function operator:logdet(o)
     return sd.log(w + damping)
   end
   if method == "dense" then
-    return log((sd.linalg.eigh(self:symmetric()))):sum():item(), 0, 0
+    return log((sd.linalg.eigh(self:symmetric "logdet"))):sum():item(), 0, 0
   end
   return self:spectral_sum(log, { steps = o.steps, probes = o.probes,
                                   seed = o.seed })
@@ -234,9 +240,13 @@ end
 
 -- ---- inertia ----------------------------------------------------------------
 
---- The dense matrix in f64, its rounding's asymmetry taken out.
-function operator:symmetric()
+--- The dense matrix in f64, its rounding's asymmetry taken out; an error of
+--- `what` when it is not finite.
+function operator:symmetric(what)
   local D = self:checked():dense():to "f64"
+  if core.first_nonfinite { D } then
+    fail("%s: the operator's products are not finite", what)
+  end
   return (D + D:transpose(1, 2)) / 2
 end
 
@@ -251,7 +261,7 @@ local function norm_of(D)
 end
 
 local function dense_inertia(self, zero)
-  local D = sd.eval(self:symmetric())
+  local D = sd.eval(self:symmetric "inertia")
   local shift = zero * norm_of(D)
   local I = sd.eye(self.n, { dtype = "f64" })
   -- Sylvester's law at two shifts: eigenvalues below -shift, above shift.
@@ -311,6 +321,9 @@ function operator:inertia(o)
                             "seed:I" }, "inertia")
   local method = one_of(o.method or self.n <= 5000 and "dense" or "lanczos",
                         { "dense", "lanczos" }, "inertia: method")
+  if o.zero and not (o.zero >= 0) then
+    fail("inertia: zero must be 0 or above, not %g", o.zero)
+  end
   local zero = o.zero or (self.dtype == "f32" and 1e-6 or 1e-10)
   if method == "dense" then return dense_inertia(self, zero) end
   return lanczos_inertia(self, zero, o)
@@ -332,7 +345,13 @@ function operator:solve(b, o)
   o = sd.check_options(o, { "method:S", "damping:F", "tol:F", "max_iter:N",
                             "start", "precondition" }, "solve")
   one_of(o.method or "cg", { "cg", "minres" }, "solve: method")
+  if o.tol and not (o.tol >= 0 and o.tol < math.huge) then
+    fail("solve: tol must be 0 or above, and finite, not %g", o.tol)
+  end
   local flat, given = self:vector(b, "solve")
+  if core.first_nonfinite { flat } then
+    fail "solve: b holds NaN or infinite elements"
+  end
   local r = core.solve(self:frugal(), flat,
                        o.start and self:vector(o.start, "solve"),
                        { method = o.method, damping = o.damping, tol = o.tol,

@@ -1,9 +1,9 @@
 -- What eigenvectors are made of, and how much subspaces share.
 
 local fail = require "saddle.fail"
+local interrupt = require "saddle.interrupt"
 local operator = require "saddle.curvature.operator"
 local sd = require "saddle.init"
-local whole = require "saddle.curvature.whole"
 
 local subspace = {}
 
@@ -88,8 +88,21 @@ function operator:ownership(V, o)
   return list
 end
 
+-- The entry of one block.
+local function block_spectrum(B, path, o)
+  local e = interrupt.whole(B:eigs { k = math.min(o.k or 3, B.n),
+                                     which = o.which, tol = o.tol,
+                                     seed = o.seed })
+  local trace, error, cut = B:trace { samples = o.samples or 32,
+                                      seed = o.seed }
+  if cut then interrupt.raise() end
+  return { path = path, n = B.n, values = e.values, residuals = e.residuals,
+           converged = e.converged, trace = trace, trace_error = error }
+end
+
 --- The spectrum of each parameter's own block: a list of { path, n, values,
---- residuals, converged, trace, trace_error }.
+--- residuals, converged, trace, trace_error }. Ctrl-C returns the blocks so
+--- far, reason = "interrupted".
 ---@param o? table k (3), which, tol, samples (32, of the trace), seed, match (a
 ---  pattern of paths: only these)
 function operator:layers(o)
@@ -102,12 +115,13 @@ function operator:layers(o)
   for _, part in ipairs(self.parts) do
     if not o.match or part.path:find(o.match) then
       local B = self:block("^" .. part.path:gsub("%W", "%%%0") .. "$")
-      local e = whole(B:eigs { k = math.min(o.k or 3, B.n), which = o.which,
-                               tol = o.tol, seed = o.seed })
-      local trace, error = B:trace { samples = o.samples or 32, seed = o.seed }
-      list[#list + 1] = {
-        path = part.path, n = B.n, values = e.values, residuals = e.residuals,
-        converged = e.converged, trace = trace, trace_error = error }
+      local good, entry = interrupt.attempt(block_spectrum, B, part.path, o)
+      if not good then
+        if #list == 0 then interrupt.raise() end
+        interrupt.partial(list)
+        break
+      end
+      list[#list + 1] = entry
     end
   end
   return list

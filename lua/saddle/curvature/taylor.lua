@@ -1,5 +1,6 @@
 -- Taylor coefficients of a loss along a line.
 
+local core = require "saddle.core"
 local fail = require "saddle.fail"
 local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
@@ -23,18 +24,28 @@ return function(f, params, d, o)
   if order < 0 or order > 10 then
     fail("taylor: order must be 0 to 10, not %d", order)
   end
+  models.check_leaves(params, "taylor")
   local flat, unravel = sd.tree.ravel(params)
   if not sd.is_tensor(d) or d.ndim ~= 1 then d = (sd.tree.ravel(d)) end
   if d:numel() ~= flat:numel() then
     fail("taylor: a direction of %d elements for %d parameters", d:numel(),
          flat:numel())
   end
+  if core.first_nonfinite { d } then
+    fail "taylor: the direction holds NaN or infinite elements"
+  end
   d = d:to(flat.dtype)
   -- k -> t -> the first k derivatives, as one vector.
   local function derivatives(k)
     if k == 0 then
       return function(t)
-        return f(unravel(flat + t * d), table.unpack(args)):reshape(1)
+        local y = models.outputs(f(unravel(flat + t * d), table.unpack(args)),
+                                 "taylor")
+        if y:numel() ~= 1 then
+          fail("taylor: f returned shape {%s}; it must be one element",
+               table.concat(y.shape, ", "))
+        end
+        return y:reshape(1)
       end
     end
     local lower = derivatives(k - 1)

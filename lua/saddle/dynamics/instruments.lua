@@ -3,6 +3,7 @@
 -- (Schneider, Dangel and Hennig 2021).
 
 local fail = require "saddle.fail"
+local interrupt = require "saddle.interrupt"
 local sd = require "saddle.init"
 
 local function dot(a, b) return sd.tree.dot(a, b):to "f64" end
@@ -133,7 +134,9 @@ return function(loss)
   end
 
   function own.sharpness(w, _, _, _, ...)
-    return { sharpness = (sd.curvature.sharpness(loss, w, ...)) }
+    local value, _, _, cut = sd.curvature.sharpness(loss, w, ...)
+    if cut then interrupt.raise() end
+    return { sharpness = value }
   end
   return own
 end

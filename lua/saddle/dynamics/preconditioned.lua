@@ -9,7 +9,7 @@ local hyper = require "saddle.optim.hyper"
 local operator = require "saddle.curvature.operator"
 local optimizer = require "saddle.optim.optimizer"
 local sd = require "saddle.init"
-local whole = require "saddle.curvature.whole"
+local whole = require("saddle.interrupt").whole
 
 -- rule -> P of a parameter from its state after the step, and the threshold of
 -- the momentum that the rule has beside P. Adam's step is lr m / P with m <-

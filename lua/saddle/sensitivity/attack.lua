@@ -2,6 +2,7 @@
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local interrupt = require "saddle.interrupt"
 local sd = require "saddle.init"
 
 local attack = {}
@@ -51,6 +52,13 @@ local function check(o, what, more)
   end
   if o.x:size(1) ~= o.y:size(1) then
     fail("%s: %d inputs, %d labels", what, o.x:size(1), o.y:size(1))
+  end
+  if o.x:numel() == 0 then
+    fail("%s: there are no examples: x is {%s}", what,
+         table.concat(o.x.shape, ", "))
+  end
+  if o.step and not (o.step > 0) then
+    fail("%s: step must be above 0, not %g", what, o.step)
   end
   local norm = o.norm or "inf"
   if norm == math.huge then norm = "inf" end
@@ -109,16 +117,19 @@ local function clipped(x, o)
   return o.clip and sd.clamp(x, o.clip[1], o.clip[2]) or x
 end
 
--- f of pieces of x and y of at most o.chunk rows, joined.
+-- f of pieces of x and y of at most o.chunk rows, joined: until its second
+-- result says that there should be no more.
 local function in_chunks(o, f)
   local n = o.x:size(1)
   local chunk = o.chunk or n
-  if chunk >= n then return f(o.x, o.y) end
+  if chunk >= n then return (f(o.x, o.y)) end
   local parts = {}
   for from = 1, n, chunk do
     local count = math.min(chunk, n - from + 1)
-    parts[#parts + 1] = sd.eval((f(o.x:narrow(1, from, count),
-                                   o.y:narrow(1, from, count))))
+    local part, ended = f(o.x:narrow(1, from, count),
+                          o.y:narrow(1, from, count))
+    parts[#parts + 1] = sd.eval(part)
+    if ended then break end
   end
   return sd.cat(parts, 1)
 end
@@ -148,22 +159,26 @@ function attack.fgsm(o)
   end)
 end
 
--- One run from a start: the points reached and their losses.
+-- One run from a start: the points reached, their losses, and whether all
+-- steps were taken.
 local function climb(f, o, ball, x, y, d, eps, sign)
   local steps = o.steps or 10
   local step = o.step or (steps > 1 and 2.5 * eps / steps or eps)
-  for _ = 1, steps do
+  local function advance()
     local g = f.gradient(o.params, clipped(x + d, o), y)
-    d = ball.project(d + sign * step * ball.steepest(g), eps)
-    sd.eval(d)
+    d = sd.eval(ball.project(d + sign * step * ball.steepest(g), eps))
   end
+  local good = true
+  for _ = 1, steps do good = good and interrupt.attempt(advance) end
   local at = clipped(x + d, o)
-  return at, f.losses(o.params, at, y)
+  return at, f.losses(o.params, at, y), good
 end
 
 --- Projected gradient ascent of the loss in the ball of radius eps around x
 --- (Madry et al. 2018): of several random starts, for each example, the point
---- of the highest loss. Returns the inputs moved, and their losses {N}.
+--- of the highest loss. Returns the inputs moved, and their losses {N}; after
+--- Ctrl-C the rows reached so far, as far as they were moved, their losses and
+--- "interrupted".
 ---@param o table as fgsm's, and steps (10), step (2.5 eps / steps), starts (1;
 ---  0 starts at x itself), seed
 function attack.pgd(o)
@@ -174,12 +189,13 @@ function attack.pgd(o)
   local starts = o.starts or 1
   if starts < 0 then fail("pgd: starts must be 0 or above, not %d", starts) end
   local g = sd.generator(o.seed or 1)
-  local all = {}
+  local all, good = {}, true
   local moved = in_chunks(o, function(x, y)
     local best, worst
     for _ = 1, math.max(1, starts) do
       local d = starts > 0 and ball.random(x, eps, g) or sd.zeros_like(x)
-      local at, l = climb(f, o, ball, x, y, d, eps, sign)
+      local at, l
+      at, l, good = climb(f, o, ball, x, y, d, eps, sign)
       if not best then
         best, worst = at, l
       else
@@ -188,16 +204,17 @@ function attack.pgd(o)
         worst = sd.where(better, l, worst)
       end
       sd.eval(best, worst)
+      if not good then break end
     end
     all[#all + 1] = worst
-    return best
+    return best, not good
   end)
-  return moved, #all == 1 and all[1] or sd.cat(all, 1)
+  return interrupt.marked(not good, moved, sd.cat(all, 1))
 end
 
 --- The share of examples still classified rightly after an attack, for each
 --- eps: { eps, accuracy, error (standard errors, from the number of examples) }
---- as lists.
+--- as lists, after Ctrl-C of the eps so far, with reason = "interrupted".
 ---@param o table as pgd's, but eps a list; attack "fgsm" | "pgd" ("fgsm")
 function attack.robustness(o)
   local eps = type(o) == "table" and o.eps
@@ -214,16 +231,27 @@ function attack.robustness(o)
   c.eps, c.attack = 0, nil
   check(c, "robustness")
   local f, n = functions(o), o.x:size(1)
-  local r = { eps = eps, accuracy = {}, error = {} }
-  for i, e in ipairs(eps) do
+  local r = { eps = {}, accuracy = {}, error = {} }
+  local function accuracy(e)
     c.eps = check_eps(e, "robustness")
-    local x = e == 0 and o.x or (attack[how](c))
+    local function moved(x, _, cut)
+      if cut then interrupt.raise() end
+      return x
+    end
+    local x = e == 0 and o.x or moved(attack[how](c))
     local hits = in_chunks({ x = x, y = o.y, chunk = o.chunk },
                            function(a, b)
       return sd.argmax(f.scores(o.params, a), 2):eq(b):to "f64"
     end)
-    local p = hits:mean():item()
-    r.accuracy[i], r.error[i] = p, math.sqrt(p * (1 - p) / n)
+    return hits:mean():item()
+  end
+  for i, e in ipairs(eps) do
+    local good, p = interrupt.attempt(accuracy, e)
+    if not good then
+      interrupt.partial(r)
+      break
+    end
+    r.eps[i], r.accuracy[i], r.error[i] = e, p, math.sqrt(p * (1 - p) / n)
   end
   return r
 end

@@ -3,12 +3,15 @@
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
+local interrupt = require "saddle.interrupt"
 local jacobian = require "saddle.curvature.jacobian"
+local models = require "saddle.curvature.models"
 local sd = require "saddle.init"
 
 local spectrum = {}
 
-local function input(x, what)
+local function input(model, x, what)
+  models.callable(model, what, "model")
   if not sd.is_tensor(x) or (x.dtype ~= "f32" and x.dtype ~= "f64") then
     fail("%s: the input must be a tensor of f32 or f64, not %s", what,
          sd.is_tensor(x) and x.dtype or "a " .. type(x))
@@ -40,7 +43,7 @@ local dense_limit = 1200
 --- The singular values of dy/dx at x, descending: { values, exact }, all of
 --- them while outputs and inputs are at most 1,200 together, with k the k
 --- largest by products alone, with left and right vectors, residuals and
---- converged.
+--- converged, and reason ("interrupted" after Ctrl-C, with what there is).
 ---
 --- ```lua
 --- local s = sd.sensitivity.spectrum(function(x) return sd.sin(x) end,
@@ -53,8 +56,9 @@ local dense_limit = 1200
 function spectrum.spectrum(model, x, o)
   o = sd.check_options(o, { "k:N", "tol:F", "max_iter:N", "seed:I" },
                        "spectrum")
-  input(x, "spectrum")
-  local J = jacobian.of(flat_model(model, x), sd.eval(x:reshape(-1)))
+  input(model, x, "spectrum")
+  local J = jacobian.of(flat_model(model, x), sd.eval(x:reshape(-1)),
+                        "spectrum")
   if not o.k and J.m + J.n <= dense_limit then
     return { values = singular_values(J:dense()), exact = true }
   end
@@ -65,7 +69,8 @@ function spectrum.spectrum(model, x, o)
 end
 
 --- The spectrum after each layer of a chain: a list of { layer, values, exact }
---- of the Jacobians of the first 1, 2, ... layers in x.
+--- of the Jacobians of the first 1, 2, ... layers in x. Ctrl-C returns those so
+--- far, reason = "interrupted".
 ---@param net any a chain of layers
 ---@param params any
 ---@param x any one example, with its batch dim
@@ -79,9 +84,15 @@ function spectrum.depths(net, params, x, o)
       for i = 1, depth do v = (layers[i](params[i], v)) end
       return v
     end
-    local s = spectrum.spectrum(model, x, o)
-    s.layer = layers[depth].name
-    list[depth] = s
+    local good, s = interrupt.attempt(spectrum.spectrum, model, x, o)
+    if good then
+      s.layer = layers[depth].name
+      list[depth] = s
+    end
+    if not good or s.reason == "interrupted" then
+      interrupt.partial(list)
+      break
+    end
   end
   return list
 end
@@ -108,7 +119,8 @@ end
 --- How the score of a class reacts to each input, in the form of x {N, ...}:
 --- the gradient; its product with the input; its mean under noise (SmoothGrad,
 --- Smilkov et al. 2017); or its integral from a baseline (Sundararajan, Taly
---- and Yan 2017), whose sum is the score's change.
+--- and Yan 2017), whose sum is the score's change. Of the mean, Ctrl-C returns
+--- that of the samples so far, and "interrupted".
 ---@param model function of x; gives scores {N, C}
 ---@param x any a batch
 ---@param class? any a class, labels {N}, or nil: the predicted ones
@@ -117,7 +129,7 @@ end
 function spectrum.saliency(model, x, class, o)
   o = sd.check_options(o, { "method:S", "samples:N", "sigma:F", "baseline",
                             "seed:I" }, "saliency")
-  input(x, "saliency")
+  input(model, x, "saliency")
   local z = model(x)
   if z.ndim ~= 2 then
     fail("saliency: the model must give scores {N, C}, not {%s}",
@@ -132,10 +144,16 @@ function spectrum.saliency(model, x, class, o)
   local sum = sd.zeros_like(x)
   if method == "smooth" then
     local sigma = o.sigma or 0.1 * (x:max() - x:min()):item()
-    local g = sd.generator(o.seed or 1)
-    for _ = 1, samples do
+    local g, taken = sd.generator(o.seed or 1), 0
+    local function take()
       local noise = sd.randn(x.shape, { dtype = x.dtype, generator = g })
-      sum = sd.eval(sum + gradient(x + sigma * noise))
+      sum, taken = sd.eval(sum + gradient(x + sigma * noise)), taken + 1
+    end
+    for _ = 1, samples do
+      if not interrupt.attempt(take) then
+        if taken == 0 then interrupt.raise() end
+        return sum / taken, "interrupted"
+      end
     end
     return sum / samples
   elseif method == "integrated" then
@@ -184,14 +202,15 @@ end
 --- |dy/dx| at x and at samples points drawn in the ball of radius around it:
 --- the constant is at least that. With net and params, upper is the product of
 --- the layers' norms, over all inputs; it is nil when a layer has no known
---- norm, upper_missing.
+--- norm, upper_missing. Ctrl-C returns the bounds so far, reason =
+--- "interrupted".
 ---@param model function of x
 ---@param x any one example with its batch dim
 ---@param o? table radius (0), samples (0), seed, net, params
 function spectrum.lipschitz(model, x, o)
   o = sd.check_options(o, { "radius:F", "samples:I", "seed:I", "net",
                             "params" }, "lipschitz")
-  input(x, "lipschitz")
+  input(model, x, "lipschitz")
   local g = sd.generator(o.seed or 1)
   local radius, samples = o.radius or 0, o.samples or 0
   if not (radius >= 0) or samples < 0 then
@@ -201,15 +220,21 @@ function spectrum.lipschitz(model, x, o)
   if radius > 0 and samples == 0 then samples = 16 end
   local function at(v)
     local s = spectrum.spectrum(model, v, { k = 1, tol = 1e-6 })
-    return s.values[1]:item()
+    return interrupt.whole(s).values[1]:item()
   end
   local here = at(x)
   local r = { local_norm = here, lower = here }
-  for _ = 1, samples do
+  local function sample()
     local u = sd.randn(x.shape, { dtype = x.dtype, generator = g })
     local share = sd.rand({}, { dtype = "f64", generator = g }):item()
     local length = radius * share ^ (1 / x:numel())
     r.lower = math.max(r.lower, at(x + u * (length / u:norm():item())))
+  end
+  for _ = 1, samples do
+    if not interrupt.attempt(sample) then
+      interrupt.partial(r)
+      break
+    end
   end
   if o.net and o.params then
     r.upper, r.upper_missing = product_bound(o.net, o.params)
