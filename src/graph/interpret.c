@@ -21,7 +21,7 @@ static const double parallel_work = 200e3;
 static const double far_bytes = 16e6;
 
 enum {
-  AHEAD = 8,            /* blocks */
+  AHEAD = 4,            /* blocks */
   FAR_BLOCK = BLOCK / 2, /* of many streams L1 holds less of each */
   WIDE_BLOCK = 4 * BLOCK, /* of few streams, more */
   L1_SHARE = 20 << 10,  /* bytes that they may fill */
@@ -230,14 +230,13 @@ static void thread_start(Thread *t, const Run *r, int number) {
 /* ---- one block ---------------------------------------------------------- */
 
 /* Asks for the lines of a later block, so that they come while this one is
-** computed; into the second cache, for the first has no room for them.
-** Addresses beyond the end do no harm. */
+** computed.  Addresses beyond the end do no harm. */
 static void fetch_ahead(const Run *r, int64_t first, int64_t n) {
   for (int i = 0; i < r->nread; i++) {
     const Direct *d = &r->direct[i];
     const char *at = d->base + (size_t)(first + AHEAD * r->block) * d->size;
     for (size_t b = 0; b < (size_t)n * d->size; b += 64)
-      __builtin_prefetch(at + b, 0, 2);
+      __builtin_prefetch(at + b);
   }
 }
 
