@@ -21,6 +21,7 @@ enum { /* tags of constants; others have no value beside the tag */
 enum { /* instructions: seven bits; then A: eight, k: one, B, C: eight each */
   GETUPVAL = 9, SETUPVAL = 10, GETTABUP = 11, SETTABUP = 15,
   EQ = 57, EQK = 60, EQI = 61,
+  ONE = 128, /* 1 in B of EQI */
 };
 
 typedef struct Code {
@@ -53,12 +54,14 @@ static size_t skip_string(Code *c, const char **s) {
   return n ? n - 1 : 0;
 }
 
+static int is_text(int tag) { return tag == SHORT || tag == LONG; }
+
 static int skip_constant(Code *c, const char **s, size_t *n) {
   int tag = *c->at;
   skip(c, 1);
   if (tag == INTEGER) skip(c, sizeof(lua_Integer));
   if (tag == FLOAT) skip(c, sizeof(lua_Number));
-  if (tag != SHORT && tag != LONG) return 0;
+  if (!is_text(tag)) return 0;
   *n = skip_string(c, s);
   return 1;
 }
@@ -100,26 +103,43 @@ static void note_in(const Code *c, const char *set, const char *s, size_t n) {
   lua_pop(c->L, 1);
 }
 
-/* The name of a global: constant number k of those that begin at c->at. */
-static void note_global(Code c, size_t k) {
-  const char *s = NULL;
-  size_t n = 0;
+/* Constant number k of those that begin at c->at: its tag, and its text when
+** it is a string. */
+static int find_constant(Code c, size_t k, const char **s, size_t *n) {
   count(&c);
-  for (size_t i = 0; i < k; i++) skip_constant(&c, &s, &n);
-  if (skip_constant(&c, &s, &n)) note_in(&c, "globals", s, n);
-  else note(&c, "opaque");
+  for (size_t i = 0; i < k; i++) skip_constant(&c, s, n);
+  int tag = *c.at;
+  skip_constant(&c, s, n);
+  return tag;
+}
+
+static void note_global(const Code *constants, size_t k) {
+  const char *s;
+  size_t n;
+  if (is_text(find_constant(*constants, k, &s, &n)))
+    note_in(constants, "globals", s, n);
+  else note(constants, "opaque");
+}
+
+static void note_comparison(const Code *constants, size_t k) {
+  const char *s;
+  size_t n;
+  int tag = find_constant(*constants, k, &s, &n);
+  if (tag == INTEGER || tag == FLOAT) note(constants, "compares");
 }
 
 static void read_instruction(const Code *constants, uint32_t i, int env) {
   uint32_t op = i & 0x7f, b = i >> 16 & 0xff, k = i >> 24;
   switch (op) {
-  case EQ: case EQK: case EQI: note(constants, "compares"); break;
+  case EQ: note(constants, "compares"); break;
+  case EQK: note_comparison(constants, b); break;
+  case EQI: note(constants, b == ONE ? "compares_one" : "compares"); break;
   case SETUPVAL: case SETTABUP: note(constants, "writes"); break;
   case GETUPVAL:
     if ((int)b == env) note(constants, "opaque");
     break;
   case GETTABUP:
-    if ((int)b == env) note_global(*constants, k);
+    if ((int)b == env) note_global(constants, k);
     break;
   default: break;
   }
@@ -164,7 +184,8 @@ static int add(lua_State *L, const void *bytes, size_t n, void *to) {
 }
 
 /* reads(f) -> { globals = set of names, strings = set of its constants,
-** compares = whether it tests for equality, writes = whether it sets globals
+** compares_one, compares = whether it tests for equality with 1, and with
+** anything else that is not nil, a boolean or a constant string, writes = whether it sets globals
 ** or variables from outside, opaque = whether more may be reached than is
 ** said }, of a function in Lua with all those inside it. */
 static int core_reads(lua_State *L) {

@@ -85,6 +85,14 @@ compare("groups", function()
   return { update = function(p, g, _, h) return p - h.lr * g end }
 end, true, { groups = { { match = "b", lr = 0.2 } } })
 
+compare("the first step treated apart", function()
+  return { update = function(p, g, s, h)
+    if h.t == 1 then s.m = g else s.m = average(s, g, h) end
+    if h.unknown == nil and s ~= "text" then return p - h.lr / h.t * s.m end
+    return p
+  end }
+end, true)
+
 compare("equality of what does not vary", function()
   return { update = function(p, g, _, h)
     if p.ndim == 2 then return p - h.lr * g end
@@ -208,6 +216,13 @@ compare("the number of the step compared", function()
   end }
 end, false)
 
+compare("the number of the step compared with a float", function()
+  return { update = function(p, g, _, h)
+    if h.t == 2.5 or h.t == 1e3 then return p end
+    return p - h.lr * g
+  end }
+end, false)
+
 compare("its remainder compared", function()
   return { update = function(p, g, _, h)
     return h.t % 3 ~= 0 and p - h.lr * g or p
@@ -225,6 +240,12 @@ compare("a scheduled value compared", function()
     return h.lr == 0.1 and p or p - h.lr * g
   end }
 end, false, { lr = function(t) return t == 4 and 0.1 or 0.05 end })
+
+compare("a scheduled value that becomes 1", function()
+  return { update = function(p, g, _, h)
+    return h.lr == 1 and p or p - h.lr * g
+  end }
+end, false, { lr = function(t) return t == 4 and 1 or 0.05 end })
 
 compare("hyper-parameters walked and compared", function()
   return { update = function(p, g, _, h)

@@ -94,6 +94,7 @@ function visit(search, name, f)
     search.words[word] = true
   end
   search.compares = search.compares or reads.compares
+  search.compares_one = search.compares_one or reads.compares_one
   search.walks = search.walks or reads.globals.pairs or reads.globals.next
   for i = 1, 255 do
     local key = getupvalue(f, i)
@@ -106,19 +107,18 @@ end
 --- What the functions in a list read beside their arguments: a list of { get
 --- =, value = }. nil and the reason when they may do more than compute, or may
 --- compare one of the fields varying: in a trace it is a tensor, which equals
---- no number.
+--- no number. Only in its first step, which is traced alone, t is 1.
 function purity.constants(list, varying)
   local search = { set = reachable(), seen = {}, found = {}, words = {} }
   for _, f in ipairs(list) do
     local why = visit(search, "rule", f)
     if why then return nil, why end
   end
-  if search.compares then
-    for _, name in ipairs(varying) do
-      if search.words[name] or search.walks then
-        return nil, ("it compares, and knows of '%s', which varies")
-          :format(name)
-      end
+  for _, name in ipairs(varying) do
+    local compares = search.compares or name ~= "t" and search.compares_one
+    if compares and (search.words[name] or search.walks) then
+      return nil, ("it compares, and knows of '%s', which varies")
+        :format(name)
     end
   end
   return search.found
