@@ -183,11 +183,11 @@ static int add(lua_State *L, const void *bytes, size_t n, void *to) {
   return 0;
 }
 
-/* reads(f) -> { globals = set of names, strings = set of its constants,
-** compares_one, compares = whether it tests for equality with 1, and with
-** anything else that is not nil, a boolean or a constant string, writes = whether it sets globals
-** or variables from outside, opaque = whether more may be reached than is
-** said }, of a function in Lua with all those inside it. */
+/* reads(f) -> what a function in Lua and those inside it do: { globals = set
+** of the names they read, strings = set of their constants, compares_one,
+** compares = whether they test for equality with 1, with anything else that is
+** not nil, a boolean or a constant string, writes = whether they set globals
+** or variables from outside, opaque = whether more may be reached }. */
 static int core_reads(lua_State *L) {
   Code c = {.L = L, .found = 2};
   size_t n;

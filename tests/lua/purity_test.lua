@@ -287,6 +287,21 @@ do
   tap.is(table.concat(lines, " "), "1 1 2 2 3 3", "what it says is said once")
 end
 
+do -- compiled, too: the gradient is replayed, the rule is not
+  local function rule()
+    return optim.rule { name = "mine", defaults = { lr = 0.05 },
+      update = function(p, g, _, h)
+        return h.t % 3 == 0 and p - h.lr * g or p
+      end } {}
+  end
+  local step, p = rule():compile(loss), start()
+  for _ = 1, 10 do p = step(p) end
+  local q = run(rule(), 10)
+  tap.ok((p.w - q.w):abs():max():item() == 0 and
+         (p.w - start().w):abs():max():item() > 0.01,
+         "a compiled rule that compares h.t is itself")
+end
+
 -- ---- errors ----------------------------------------------------------------
 
 do

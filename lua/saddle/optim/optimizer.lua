@@ -413,7 +413,8 @@ end
 
 --- A function (params, ...) -> params, loss that replays the whole step,
 --- gradient and update, as one plan. The rule must not look at values; from
---- the second step on h.t and scheduled hyper-parameters are tensors inside.
+--- the second step on h.t and scheduled hyper-parameters are tensors inside
+--- (a rule that compares them runs in Lua, on replayed gradients).
 --- Loss and gradients are looked at for NaN and infinities when on_nonfinite
 --- was given: the step is then two plans, or, where the gradient depends on
 --- hyper-parameters, one that chooses between old and new. Of a rule with a
@@ -423,7 +424,9 @@ function optimizer:compile(f)
   check_function(own, f)
   if own.closure then return compiled_closure(self, own, f) end
   local guard = own.on_nonfinite ~= nil
-  if guard and not own.evaluates then return compiled_in_two(self, own, f) end
+  if (guard or replay.in_danger(own)) and not own.evaluates then
+    return compiled_in_two(self, own, f)
+  end
   local function work(carried, time, params, ...)
     local out = update.gradient(own, f, time, true)(params, ...)
     local list, paths = core.leaves(params)

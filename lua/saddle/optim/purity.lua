@@ -47,6 +47,10 @@ local function reachable()
   return set
 end
 
+local function walks(reads)
+  return reads.globals.pairs or reads.globals.next
+end
+
 local visit
 
 -- Looks at what a function reads under a name by get; returns why it is not
@@ -95,7 +99,7 @@ function visit(search, name, f)
   end
   search.compares = search.compares or reads.compares
   search.compares_one = search.compares_one or reads.compares_one
-  search.walks = search.walks or reads.globals.pairs or reads.globals.next
+  search.walks = search.walks or walks(reads)
   for i = 1, 255 do
     local key = getupvalue(f, i)
     if not key then return end
@@ -104,23 +108,39 @@ function visit(search, name, f)
   end
 end
 
+-- The field of those varying that functions which read so may compare, or nil.
+-- Only in its first step, which is traced alone, t is 1.
+local function compared(reads, walks, words, varying)
+  for _, name in ipairs(varying) do
+    local compares = reads.compares or name ~= "t" and reads.compares_one
+    if compares and (walks or words[name]) then return name end
+  end
+end
+
+--- The field of those varying that one of the user's functions in a list may
+--- compare, or nil: in a trace it is a tensor, which equals no number.
+function purity.compared(list, varying)
+  for _, f in ipairs(list) do
+    local info = getinfo(f, "S")
+    if info.what ~= "C" and not info.source:find "^=saddle" then
+      local reads = core.reads(f)
+      local name = compared(reads, walks(reads), reads.strings, varying)
+      if name then return name end
+    end
+  end
+end
+
 --- What the functions in a list read beside their arguments: a list of { get
 --- =, value = }. nil and the reason when they may do more than compute, or may
---- compare one of the fields varying: in a trace it is a tensor, which equals
---- no number. Only in its first step, which is traced alone, t is 1.
+--- compare one of the fields varying.
 function purity.constants(list, varying)
   local search = { set = reachable(), seen = {}, found = {}, words = {} }
   for _, f in ipairs(list) do
     local why = visit(search, "rule", f)
     if why then return nil, why end
   end
-  for _, name in ipairs(varying) do
-    local compares = search.compares or name ~= "t" and search.compares_one
-    if compares and (search.words[name] or search.walks) then
-      return nil, ("it compares, and knows of '%s', which varies")
-        :format(name)
-    end
-  end
+  local name = compared(search, search.walks, search.words, varying)
+  if name then return nil, ("it may compare '%s'"):format(name) end
   return search.found
 end
 

@@ -119,30 +119,35 @@ end
 
 -- ---- rules that may be replayed --------------------------------------------
 
--- The functions of the user's rules that a trace would stand for; nil where
--- they are told to be left alone, or get functions with the hyper-parameters.
+-- The functions of rules that are not said to be tidy, and the names of what
+-- varies between steps.
 local function in_doubt(own)
-  local list = {}
+  local list, varying = {}, { "t" }
   for _, part in ipairs(own.parts) do
     local rule = part.rule
-    if rule.tidy == false or rule.takes then return end
-    if not rule.tidy then
-      for _, name in ipairs { "transform", "all", "update", "after" } do
-        list[#list + 1] = rule[name]
-      end
+    for _, name in ipairs { "transform", "all", "update", "after" } do
+      if not rule.tidy then list[#list + 1] = rule[name] end
     end
   end
-  return list
-end
-
-local function look(own)
-  local list, varying = in_doubt(own), { "t" }
-  if not list then return end
   for _, e in ipairs(hyper.schedules(own.parts)) do
     varying[#varying + 1] = e.name
   end
-  own.looked = own.version
-  own.constants = purity.constants(list, varying)
+  return list, varying
+end
+
+--- Whether a trace of the rules may go wrong unnoticed, for what varies between
+--- steps is compared in one of them.
+function replay.in_danger(own)
+  return purity.compared(in_doubt(own)) ~= nil
+end
+
+-- Rules that get functions with their hyper-parameters are left alone.
+local function look(own)
+  own.looked, own.constants = own.version, nil
+  for _, part in ipairs(own.parts) do
+    if part.rule.takes then return end
+  end
+  own.constants = purity.constants(in_doubt(own))
 end
 
 -- Rules that keep changing are not worth a plan each time.
