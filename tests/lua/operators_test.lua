@@ -37,6 +37,7 @@ local function matches(A, want, name)
   end
   tap.is(A.n, size, name .. ": its size")
   near(A:dense(), want, 1e-12, name .. ": dense")
+  near(A:dense { chunk = 4 }, want, 1e-12, name .. ": dense by four columns")
   near(A:matvec(u), want:mv(u), 1e-12, name .. ": matvec")
   near(A:matmat(U), want:matmul(U), 1e-12, name .. ": matmat")
 end
@@ -50,6 +51,9 @@ for i = 1, 30 do
 end
 local G = J:T():matmul(B):matmul(J)
 local whole = curvature.chunks({ x = x, y = y }, { size = 7 })
+local D = curvature.hessian(loss, params, x, y):dense()
+tap.ok(D[{ { 1, 20 }, { 21, n } }]:eq(D[{ { 21, n }, { 1, 20 } }]:T()):all()
+         :item(), "the first layer's columns are the others' rows, mirrored")
 matches(curvature.hessian(loss, params, x, y), H, "Hessian")
 matches(curvature.hessian(loss, params, whole), H,
         "Hessian over chunks of 7, 7, 7, 7, 2")

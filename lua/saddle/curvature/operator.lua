@@ -4,9 +4,10 @@
 -- (the same for the rows of {k, n} at once, nil when there is only product);
 -- operators on parameters also unravel (vector -> tree), parts (where each
 -- leaf lies in the vectors) and restrict (a list of leaves -> the operator on
--- these alone); fresh says that the products are new tensors, and that nobody
--- keeps the vectors, so that the core frees both at once. The core reads the
--- fields n, dtype, product, rows and fresh.
+-- these alone); triangle gives one triangle of the matrix for less than the
+-- whole (see dense); fresh says that the products are new tensors, and that
+-- nobody keeps the vectors, so that the core frees both at once. The core
+-- reads the fields n, dtype, product, rows and fresh.
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
@@ -16,8 +17,8 @@ local sd = require "saddle.init"
 local operator = {}
 operator.__index = module.fields("an operator", operator, {
   unravel = true, rows = true, parts = true, restrict = true,
-  fresh = true, unchecked = true, whole = true, inverse = true,
-  log_determinant = true })
+  fresh = true, triangle = true, unchecked = true, whole = true,
+  inverse = true, log_determinant = true })
 
 local function is_operator(x) return getmetatable(x) == operator end
 operator.is = is_operator
@@ -43,17 +44,26 @@ local function measure(product, v)
   return math.max(used, 8 * v:numel())
 end
 
---- f for the rows of {k, n}, in pieces of one size that bound the memory. What
---- one row takes is measured with product (a vector to a vector) when first
+--- How many vectors may be multiplied at once, as a function of one of them.
+--- What one takes is measured with product (a vector to a vector) when first
 --- needed.
-function operator.in_pieces(f, product)
+function operator.limit(product)
   local limit
+  return function(v)
+    limit = limit or math.floor(math.max(1, math.min(
+      most, budget / measure(product, v))))
+    return limit
+  end
+end
+
+--- f for the rows of {k, n}, in pieces of one size that bound the memory.
+---@param limit function an operator.limit
+function operator.in_pieces(f, limit)
   return function(V)
     local k = V:size(1)
     if k == 1 or core.is_tracing() then return f(V) end
-    limit = limit or math.floor(math.max(1, math.min(
-      most, budget / measure(product, V[1]))))
-    local pieces = (k + limit - 1) // limit
+    local at_once = limit(V[1])
+    local pieces = (k + at_once - 1) // at_once
     if pieces == 1 then return f(V) end
     local size, parts = (k + pieces - 1) // pieces, {}
     for from = 1, k, size do
@@ -459,30 +469,69 @@ function operator:matmat(V)
   return row_products(self, rows):transpose(1, 2)
 end
 
---- Calls f (the products of unit vectors from .. from + count - 1, as rows, and
---- these vectors) until all columns are had.
-function operator:each_columns(f, chunk)
-  local n = self.n
+-- Calls f with the unit vectors of n elements, so many rows at a time.
+local function each_units(n, dtype, chunk, f)
   local size = math.max(16, math.min(most, 2 ^ 24 // n))
   chunk = math.min(n, chunk or math.tointeger(size))
   for from = 1, n, chunk do
     local count = math.min(chunk, n - from + 1)
-    local e = sd.arange(from, from + count - 1):unsqueeze(2)
-      :eq(sd.arange(1, n)):to(self.dtype)
-    f(row_products(self, e), e)
+    f(sd.arange(from, from + count - 1):unsqueeze(2):eq(sd.arange(1, n))
+      :to(dtype))
   end
 end
 
---- The whole matrix {n, n}, by chunks of columns that bound the memory.
+--- Calls f (the products of unit vectors from .. from + count - 1, as rows, and
+--- these vectors) until all columns are had.
+function operator:each_columns(f, chunk)
+  each_units(self.n, self.dtype, chunk, function(e)
+    f(row_products(self, e), e)
+  end)
+end
+
+local function joined(parts, dim)
+  return #parts == 1 and parts[1] or sd.cat(parts, dim)
+end
+
+-- rows (unit vectors of n elements) for all of them.
+local function all_rows(rows, n, dtype, chunk)
+  local parts = {}
+  each_units(n, dtype, chunk, function(e)
+    parts[#parts + 1] = sd.eval(rows(e))
+  end)
+  return joined(parts, 1)
+end
+
+-- The matrix of which bands hold the rows from the diagonal on, in order.
+local function mirrored(bands)
+  local whole, at = {}, 1
+  for k, band in ipairs(bands) do
+    local row, count, from = {}, band:size(1), 1
+    for i = 1, k - 1 do
+      row[i] = bands[i]:narrow(2, at - from + 1, count):transpose(1, 2)
+      from = from + bands[i]:size(1)
+    end
+    row[k] = band
+    whole[k] = joined(row, 2)
+    at = at + count
+  end
+  return joined(whole, 1)
+end
+
+--- The whole matrix {n, n}, by chunks of columns that bound the memory. Of a
+--- curvature matrix one triangle of blocks is computed, the other mirrored: the
+--- columns of some parameters need no tangents of the others, and nothing of
+--- the parameters before them.
 ---@param o? table chunk (chosen by size)
 function operator:dense(o)
   o = sd.check_options(o, { "chunk:N" }, "dense")
   if self.whole and not o.chunk then return self.whole() end
-  local parts = {}
-  self:each_columns(function(rows)
-    parts[#parts + 1] = sd.eval(rows)
-  end, o.chunk)
-  return #parts == 1 and parts[1] or sd.cat(parts, 1)
+  local bands = {}
+  for i, band in ipairs(self.triangle and self.triangle() or {}) do
+    bands[i] = all_rows(band.rows, band.count, self.dtype, o.chunk)
+  end
+  if #bands > 0 then return sd.eval(mirrored(bands)) end
+  return all_rows(function(V) return row_products(self, V) end, self.n,
+                  self.dtype, o.chunk)
 end
 
 return operator
