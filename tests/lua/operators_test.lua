@@ -71,6 +71,26 @@ end
 matches(curvature.hessian(summed, params, curvature.chunks({ x, y },
   { size = 8, reduction = "sum" })), 30 * H, "a sum over chunks")
 
+do -- more vectors than go at once, with and without some to fill up
+  local a, b = sd.randn(3000, 3, rand), sd.randint(1, 4, { 3000 },
+                                                   { generator = g })
+  local wider = sd.nn.mlp { 3, 40, 4, activation = "tanh" }
+  local A = curvature.hessian(function(q)
+    return sd.cross_entropy(wider(q, a), b)
+  end, wider:init { seed = 1, dtype = "f64" })
+  for _, k in ipairs { 8, 9, 21, 31 } do
+    local U = sd.randn(A.n, k, rand)
+    local alone = {}
+    for i = 1, k do alone[i] = A:matvec(U[{ {}, i }]) end
+    local once = sd.eval(A:matmat(U))
+    near(once, sd.stack(alone, 2), 1e-12, k .. " vectors in pieces")
+    sd.threads(2)
+    local other = sd.eval(A:matmat(U))
+    sd.threads(1)
+    tap.ok(once:eq(other):all():item(), "the same bits on two threads")
+  end
+end
+
 local per_example = sd.vmap(function(a, b)
   local grad = sd.grad(function(q)
     return loss(unravel(q), a:unsqueeze(1), b:unsqueeze(1))

@@ -120,7 +120,7 @@ local function products(raw, args, limit)
     end
   end
   local product = total(core.jit(raw))
-  limit = limit or operator.limit(product)
+  limit = limit or operator.limit(product, true)
   return product, operator.in_pieces(total(core.jit(shared)), limit), limit
 end
 

@@ -32,28 +32,55 @@ function operator.new(o) return setmetatable(o, operator) end
 -- many vectors that may be.
 local budget, most = 2 ^ 28, 512
 
--- What a product takes beside its operand, once what is shared is there.
+-- Vectors that take more bytes than the caches hold are up to 1.5 times slower
+-- at once than in pieces that fit. A few always go together; and pieces do not
+-- pay where copying the vectors in and out is much beside what they take.
+local cached, few, much = 2 ^ 23, 8, 1 / 10
+
+-- What a product takes beside its operand, once what is shared is there. On
+-- one thread: how vectors are grouped, and so what their products round to,
+-- must not depend on how many there are.
 local function measure(product, v)
   sd.eval(v)
   sd.eval(product(v))
-  local before = core.memory()
+  local before, threads = core.memory(), sd.threads()
   core.reset_peak()
-  sd.eval(product(v))
+  sd.threads(1)
+  local good, why = pcall(function() sd.eval(product(v)) end)
+  sd.threads(threads)
   local used = core.memory().peak - before.live
   core.reset_peak(before.peak)
+  if not good then error(why, 0) end
   return math.max(used, 8 * v:numel())
 end
 
 --- How many vectors may be multiplied at once, as a function of one of them.
 --- What one takes is measured with product (a vector to a vector) when first
---- needed.
-function operator.limit(product)
+--- needed. again: each time, what does not depend on the vectors is computed
+--- anew, so that they are as many as the memory allows.
+function operator.limit(product, again)
   local limit
   return function(v)
-    limit = limit or math.floor(math.max(1, math.min(
-      most, budget / measure(product, v))))
+    if limit then return limit end
+    local used = measure(product, v)
+    local own = v:numel() * (v.dtype == "f64" and 8 or 4)
+    limit = math.min(most, budget / used)
+    if not again and used < cached and own < much * used then
+      limit = math.min(limit, math.max(few, cached / used))
+    end
+    limit = math.floor(math.max(1, limit))
     return limit
   end
+end
+
+-- The size of equal pieces of k, above half of limit, that leave least empty.
+local function piece_size(k, limit)
+  local best, least
+  for size = limit, limit // 2 + 1, -1 do
+    local empty = -k % size
+    if not least or empty < least then best, least = size, empty end
+  end
+  return best
 end
 
 --- f for the rows of {k, n}, in pieces of one size that bound the memory.
@@ -63,9 +90,9 @@ function operator.in_pieces(f, limit)
     local k = V:size(1)
     if k == 1 or core.is_tracing() then return f(V) end
     local at_once = limit(V[1])
-    local pieces = (k + at_once - 1) // at_once
-    if pieces == 1 then return f(V) end
-    local size, parts = (k + pieces - 1) // pieces, {}
+    if k <= at_once then return f(V) end
+    local size, parts = piece_size(k, at_once), {}
+    V = sd.eval(V:reshape(-1)):reshape(V.shape) -- pieces of rows as they lie
     for from = 1, k, size do
       local count = math.min(size, k - from + 1)
       local part = V:narrow(1, from, count)
