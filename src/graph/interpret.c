@@ -44,6 +44,7 @@ typedef struct Odd { /* an input whose blocks are gathered first */
   int reg;
   size_t size;
   int64_t period; /* elements that lie together and repeat, or 0 */
+  int64_t span;   /* positions over which they do, before the next ones */
   const SdArray *array;
   int64_t strides[SD_MAX_DIMS];
 } Odd;
@@ -76,6 +77,8 @@ typedef struct Thread {
   char *temps;
   char *halves; /* COLUMNS: a block in which rows are added pairwise */
   char *room[SD_PROGRAM_OPERANDS]; /* of each odd input */
+  int64_t repeats[SD_PROGRAM_OPERANDS]; /* the span that room is filled with
+                                           a short period of, or -1 */
   char *reg[MAX_REGS];
 } Thread;
 
@@ -95,15 +98,25 @@ static void add_direct(Run *r, int reg, SdDtype d, void *base) {
   r->direct[r->ndirect++] = (Direct){reg, sd_dtype_size(d), base};
 }
 
-/* The elements of a if they repeat over leading dims, as a bias does, or 0. */
-static int64_t period_of(const SdShape *to, const SdArray *a) {
-  int64_t numel = sd_array_numel(a), inner = 1;
-  if (!sd_array_is_contiguous(a)) return 0;
-  for (int i = to->ndim - 1, j = a->shape.ndim - 1; inner < numel; i--, j--) {
-    if (a->shape.dims[j] != to->dims[i]) return 0;
-    inner *= to->dims[i];
-  }
-  return numel;
+/* Whether a, of extent 1 in dim i of to or without it, repeats along it. */
+static int repeats_along(const SdShape *to, const SdArray *a, int i) {
+  int j = i - to->ndim + a->shape.ndim;
+  return j < 0 || a->shape.dims[j] != to->dims[i];
+}
+
+/* Sets period and span if a's elements repeat over one run of dims: the
+** leading ones, as those of a bias, or some behind those of a stack. */
+static void find_period(Odd *o, const SdShape *to, const SdArray *a) {
+  int i = to->ndim - 1;
+  int64_t period = 1, span;
+  if (!sd_array_is_contiguous(a)) return;
+  for (; i >= 0 && !repeats_along(to, a, i); i--) period *= to->dims[i];
+  for (span = period; i >= 0 && repeats_along(to, a, i); i--)
+    span *= to->dims[i];
+  for (; i >= 0; i--)
+    if (repeats_along(to, a, i)) return;
+  o->period = period;
+  o->span = span;
 }
 
 static void bind_input(Run *r, int reg, const SdArray *a) {
@@ -115,7 +128,7 @@ static void bind_input(Run *r, int reg, const SdArray *a) {
   } else {
     Odd *o = &r->odd[r->nodd++];
     *o = (Odd){.reg = reg, .size = sd_dtype_size(a->dtype), .array = a};
-    o->period = period_of(&p->shape, a);
+    find_period(o, &p->shape, a);
     broadcast_strides(&p->shape, a, o->strides);
   }
 }
@@ -183,16 +196,12 @@ static void fill_pair(Thread *t, const Pair *pair, void *at) {
   t->reg[pair->reg] = at;
 }
 
-static int is_short(const Odd *o) {
-  return o->period > 0 && o->period <= BLOCK;
-}
-
-/* A short period so often that a block of n elements can start anywhere in
-** the first one. */
-static void repeat(const Odd *o, int64_t n, char *room) {
+/* The period at from, a short one, so often that a block of n elements can
+** start anywhere in the first one. */
+static void repeat(const Odd *o, const char *from, int64_t n, char *room) {
   size_t bytes = (size_t)o->period * o->size;
   size_t all = (size_t)(n + o->period) * o->size;
-  memcpy(room, o->array->data, bytes);
+  memcpy(room, from, bytes);
   for (; bytes < all; bytes *= 2)
     memcpy(room + bytes, room, bytes < all - bytes ? bytes : all - bytes);
 }
@@ -219,8 +228,8 @@ static void thread_start(Thread *t, const Run *r, int number) {
     fill_pair(t, &p->pairs[i], thread_block(t, next++));
   for (int i = 0; i < r->nodd; i++) {
     t->room[i] = thread_block(t, next);
+    t->repeats[i] = -1;
     next += 2;
-    if (is_short(&r->odd[i])) repeat(&r->odd[i], n, t->room[i]);
   }
   for (int i = 0; i < r->nstreams; i++)
     t->reg[r->streams[i].reg] = thread_block(t, next++);
@@ -240,20 +249,36 @@ static void fetch_ahead(const Run *r, int64_t first, int64_t n) {
   }
 }
 
+/* Of an odd input a block whose n elements from first on lie within a span:
+** where they are, or NULL when a long period ends among them. */
+static char *find_repeated(Thread *t, int i, int64_t first, int64_t n) {
+  const Odd *o = &t->run->odd[i];
+  int64_t span = first / o->span, at = first % o->span % o->period;
+  char *from = (char *)o->array->data + (size_t)(span * o->period) * o->size;
+  if (at + n <= o->period) return from + (size_t)at * o->size;
+  if (o->period > BLOCK) return NULL;
+  if (t->repeats[i] != span) {
+    int64_t numel = t->run->p->numel, most = t->run->room;
+    repeat(o, from, numel < most ? numel : most, t->room[i]);
+    t->repeats[i] = span;
+  }
+  return t->room[i] + (size_t)at * o->size;
+}
+
 /* Points the register of an odd input at the elements of a block. */
 static void gather(Thread *t, int i, int64_t first, int64_t n) {
   const Odd *o = &t->run->odd[i];
   const SdShape *s = &t->run->p->shape;
-  int64_t at = o->period ? first % o->period : 0;
-  if (is_short(o)) {
-    t->reg[o->reg] = t->room[i] + (size_t)at * o->size;
-  } else if (at + n <= o->period) {
-    t->reg[o->reg] = (char *)o->array->data + (size_t)at * o->size;
-  } else {
-    t->reg[o->reg] = t->room[i];
-    sd_copy_block(s->ndim, s->dims, o->size, t->room[i], o->array->data,
-                  o->strides, first, n);
+  char *at = NULL;
+  if (o->period && first % o->span + n <= o->span)
+    at = find_repeated(t, i, first, n);
+  if (!at) {
+    at = t->room[i];
+    t->repeats[i] = -1;
+    sd_copy_block(s->ndim, s->dims, o->size, at, o->array->data, o->strides,
+                  first, n);
   }
+  t->reg[o->reg] = at;
 }
 
 static void run_block(Thread *t, int64_t first, int64_t n) {
@@ -334,13 +359,14 @@ static void store_rows(const Run *r, SdArray *const *outputs) {
   for (int k = 0; k < p->nfolds; k++) {
     const Fold *f = &p->folds[k];
     SdArray *out = outputs[p->noutputs + k];
-    size_t size = sd_dtype_size(out->dtype);
-    for (int64_t i = 0; i < p->rows; i++) {
+    SdAccumulator *sums = row_acc(r, k, 0);
+    for (int64_t i = 0; i < p->rows && r->chunks > 1; i++) {
       SdAccumulator *a = row_acc(r, k, i);
       for (int64_t j = 1; j < r->chunks; j++)
         sd_fold_combine(f->dtype, f->fold, a, a + j);
-      sd_fold_store(out->dtype, a, f->fold, (char *)out->data + i * size);
+      sums[i] = *a;
     }
+    sd_fold_store(out->dtype, p->rows, sums, out->data);
   }
 }
 
@@ -407,7 +433,7 @@ static void fill_identity(const Run *r, int k) {
   const Fold *f = &p->folds[k];
   SdAccumulator zero = sd_fold_identity(f->dtype, f->fold);
   char element[8];
-  sd_fold_store(f->dtype, &zero, f->fold, element);
+  sd_fold_store(f->dtype, 1, &zero, element);
   sd_copy_fill(p->planes * r->chunks * p->columns, sd_dtype_size(f->dtype),
                r->partial[k], element);
 }
@@ -527,8 +553,7 @@ static void start_folds(const Run *r) {
       fill_identity(r, k);
     } else {
       SdAccumulator zero = sd_fold_identity(f->dtype, f->fold);
-      for (int64_t i = 0; i < p->rows * r->chunks; i++)
-        row_acc(r, k, 0)[i] = zero;
+      sd_copy_fill(p->rows * r->chunks, sizeof zero, row_acc(r, k, 0), &zero);
     }
   }
 }

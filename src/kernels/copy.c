@@ -152,8 +152,41 @@ INLINE void fill_run(size_t size, char *out, const char *value, int64_t n) {
     memcpy(out + i * (int64_t)size, v, size);
 }
 
+/* A vector of copies of the element. */
+INLINE void splat(size_t size, Longs *v, const char *value) {
+  uint8_t byte;
+  uint32_t word;
+  uint64_t lng;
+  if (size == 1) {
+    memcpy(&byte, value, 1);
+    lng = byte * (UINT64_MAX / 255);
+  } else if (size == 4) {
+    memcpy(&word, value, 4);
+    lng = (uint64_t)word << 32 | word;
+  } else {
+    memcpy(&lng, value, 8);
+  }
+  *v = lng - (Longs){0};
+}
+
+/* Gapless short rows are written by the vector, and what is too much of it is
+** written over by the next ones; returns at which row that has to end. */
+INLINE int64_t fill_short(size_t size, const Tile *t) {
+  int64_t r = 0, row = t->or, wide = sizeof(Longs);
+  int64_t end = t->rows * row - (row + wide - 1) / wide * wide;
+  if (row != t->cols * (int64_t)size || row > 4 * wide) return 0;
+  for (; r * row <= end; r++) {
+    Longs v;
+    splat(size, &v, t->in + r * t->ir);
+    memcpy(t->out + r * row, &v, sizeof v);
+    for (int64_t i = wide; i < row; i += wide)
+      memcpy(t->out + r * row + i, &v, sizeof v);
+  }
+  return r;
+}
+
 INLINE void fills(size_t size, const Tile *t) {
-  for (int64_t r = 0; r < t->rows; r++)
+  for (int64_t r = fill_short(size, t); r < t->rows; r++)
     fill_run(size, t->out + r * t->or, t->in + r * t->ir, t->cols);
 }
 

@@ -48,15 +48,22 @@ static int64_t dense(const SdArray *a) {
   return found ? n : -1;
 }
 
-/* One element after another, by the strides of a view. */
+static int finite(const SdArray *a, int64_t offset, int64_t n) {
+  return a->dtype == SD_F32
+             ? finite32(n, (const uint32_t *)a->data + offset)
+             : finite64(n, (const uint64_t *)a->data + offset);
+}
+
+/* One run of adjacent elements after another, by the strides of a view. */
 static int finite_view(const SdArray *a) {
-  int64_t at[SD_MAX_DIMS] = {0}, offset = 0;
-  for (int64_t left = sd_array_numel(a); left > 0; left--) {
-    int good = a->dtype == SD_F32
-                   ? finite32(1, (const uint32_t *)a->data + offset)
-                   : finite64(1, (const uint64_t *)a->data + offset);
-    if (!good) return 0;
+  int64_t at[SD_MAX_DIMS] = {0}, offset = 0, n = 1;
+  int run = a->shape.ndim - 1;
+  while (run >= 0 && a->strides[run] != 1) run--;
+  if (run >= 0) n = a->shape.dims[run];
+  for (int64_t left = sd_array_numel(a) / n; left > 0; left--) {
+    if (!finite(a, offset, n)) return 0;
     for (int d = a->shape.ndim - 1; d >= 0; d--) {
+      if (d == run) continue;
       offset += a->strides[d];
       if (++at[d] < a->shape.dims[d]) break;
       offset -= a->strides[d] * at[d];
@@ -70,6 +77,5 @@ int sd_finite(const SdArray *a) {
   if (a->dtype != SD_F32 && a->dtype != SD_F64) return 1;
   if (sd_array_numel(a) == 0) return 1;
   int64_t n = dense(a);
-  if (n < 0) return finite_view(a);
-  return a->dtype == SD_F32 ? finite32(n, a->data) : finite64(n, a->data);
+  return n < 0 ? finite_view(a) : finite(a, 0, n);
 }

@@ -15,6 +15,7 @@ enum {
   CUT = 1 << 18,         /* multiplications from which threads pay */
   CUT_GEMV = 8192,       /* the same of matrix times vector */
   AREA = 1 << 22,        /* elements of c in a call, at most */
+  TILE = 1 << 17,        /* multiplications that a short tile grows to */
   MAX_INT = 1 << 30      /* BLAS counts in ints */
 };
 
@@ -71,10 +72,18 @@ static int tiles_pay(SdDtype d, int64_t work) {
   return work < (int64_t)1 << (d == SD_F32 ? 31 : 30);
 }
 
+/* Of a narrow product with short k a tile takes more rows: a call costs as
+** much as some thousand multiplications. */
+static int64_t rows_of_tile(const SdGemm *g, int64_t cols, int64_t depth) {
+  int64_t rows = TILE / (at_most(g->n, cols) * at_most(g->k, depth));
+  return rows < 32 ? 32 : at_most(rows, 1024);
+}
+
 static void grid_of_tiles(SdDtype d, const SdGemm *g, Grid *grid) {
   int64_t cols = d == SD_F32 && !g->trans_b ? 64 : 32;
   int64_t depth = cols == 64 ? 480 : d == SD_F32 ? 960 : 800;
-  grid->rows = piece_of(g->m, ceil_div(g->m, 32), 4);
+  int64_t rows = rows_of_tile(g, cols, depth);
+  grid->rows = piece_of(g->m, ceil_div(g->m, rows), 4);
   grid->cols = piece_of(g->n, ceil_div(g->n, cols), 16);
   grid->depth = piece_of(g->k, ceil_div(g->k, depth), 16);
 }

@@ -101,18 +101,17 @@ static int64_t held(int64_t v, int64_t low, int64_t high) {
   return v == INT64_MIN ? low : v == INT64_MAX ? high : v;
 }
 
-void sd_fold_store(SdDtype d, const SdAccumulator *acc, SdFold fold,
+static void store_narrow(SdDtype d, const SdAccumulator *acc, int64_t i,
+                         void *out) {
+  int64_t v = acc[i].i;
+  if (d == SD_I32) ((int32_t *)out)[i] = (int32_t)held(v, INT32_MIN, INT32_MAX);
+  else if (d == SD_U8) ((uint8_t *)out)[i] = (uint8_t)held(v, 0, 255);
+  else ((uint8_t *)out)[i] = v != 0;
+}
+
+void sd_fold_store(SdDtype d, int64_t n, const SdAccumulator *acc,
                    void *out) {
-  int64_t i = acc->i;
-  (void)fold;
-  switch (d) {
-    case SD_F64: memcpy(out, &acc->f, 8); break;
-    case SD_F32: memcpy(out, &(float){(float)acc->f}, 4); break;
-    case SD_I64: memcpy(out, &i, 8); break;
-    case SD_I32:
-      memcpy(out, &(int32_t){(int32_t)held(i, INT32_MIN, INT32_MAX)}, 4);
-      break;
-    case SD_U8: *(uint8_t *)out = (uint8_t)held(i, 0, 255); break;
-    default: *(uint8_t *)out = i != 0; break;
-  }
+  if (d == SD_F64 || d == SD_I64) memcpy(out, acc, (size_t)n * sizeof *acc);
+  else if (d == SD_F32) sd_loop_cast(SD_F64, d)(n, out, acc, NULL, NULL);
+  else for (int64_t i = 0; i < n; i++) store_narrow(d, acc, i, out);
 }

@@ -143,8 +143,7 @@ SdExpSumFn sd_exp_sum(SdDtype d); /* f32 and f64 */
 SdAccumulator sd_fold_identity(SdDtype d, SdFold fold);
 void sd_fold_combine(SdDtype d, SdFold fold, SdAccumulator *acc,
                      const SdAccumulator *x);
-/* Stores acc as one element of dtype d (integers wrap). */
-void sd_fold_store(SdDtype d, const SdAccumulator *acc, SdFold fold,
-                   void *out);
+/* Stores n accumulators as elements of dtype d (integers wrap). */
+void sd_fold_store(SdDtype d, int64_t n, const SdAccumulator *acc, void *out);
 
 #endif

@@ -162,7 +162,10 @@ int main(void) {
     transposed(size, 300, 517);
     transposed(size, 7, 1000);
     transposed(size, 3, 5);
+    broadcast(size, 1000, 1);
+    broadcast(size, 1000, 3);
     broadcast(size, 1000, 10);
+    broadcast(size, 500, 33);
     broadcast(size, 300, 512);
   }
   filled();

@@ -424,6 +424,29 @@ for _, shape in ipairs(shapes) do
 end
 sd.threads(1)
 
+-- ---- operands that repeat ----------------------------------------------------
+
+-- Along one run of dims or several, by short periods and by long ones.
+for _, case in ipairs {
+  { { 300, 16 }, { 16 } }, { { 5, 300, 16 }, { 5, 1, 16 } },
+  { { 5, 300, 7 }, { 5, 1, 7 } }, { { 3, 7, 400 }, { 3, 1, 400 } },
+  { { 3, 400, 7 }, { 3, 400, 1 } }, { { 3, 400, 7 }, { 400, 1 } },
+  { { 4, 600 }, { 4, 1 } }, { { 2, 3, 5, 70 }, { 2, 1, 1, 70 } },
+  { { 2, 3, 5, 70 }, { 2, 1, 5, 1 } }, { { 6, 90, 3 }, { 1, 90, 3 } },
+} do
+  local shape, narrow = case[1], case[2]
+  local x, y = sd.randn(shape), sd.randn(narrow)
+  local wide = sd.eval(y:expand(shape):reshape(-1)):reshape(shape)
+  sd.eval(x, y)
+  local name = ("{%s} along {%s}"):format(table.concat(narrow, ","),
+                                          table.concat(shape, ","))
+  tap.ok((x * y - y):eq(x * wide - wide):all():item(), name)
+  for d = 1, #shape do
+    tap.ok((x * y):sum(d):eq((x * wide):sum(d)):all():item(),
+           name .. ", summed along " .. d)
+  end
+end
+
 -- ---- folds over runs of dims -------------------------------------------------
 
 do

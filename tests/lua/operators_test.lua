@@ -37,6 +37,7 @@ local function matches(A, want, name)
   end
   tap.is(A.n, size, name .. ": its size")
   near(A:dense(), want, 1e-12, name .. ": dense")
+  near(A:dense { chunk = 4 }, want, 1e-12, name .. ": dense by four columns")
   near(A:matvec(u), want:mv(u), 1e-12, name .. ": matvec")
   near(A:matmat(U), want:matmul(U), 1e-12, name .. ": matmat")
 end
@@ -50,6 +51,9 @@ for i = 1, 30 do
 end
 local G = J:T():matmul(B):matmul(J)
 local whole = curvature.chunks({ x = x, y = y }, { size = 7 })
+local D = curvature.hessian(loss, params, x, y):dense()
+tap.ok(D[{ { 1, 20 }, { 21, n } }]:eq(D[{ { 21, n }, { 1, 20 } }]:T()):all()
+         :item(), "the first layer's columns are the others' rows, mirrored")
 matches(curvature.hessian(loss, params, x, y), H, "Hessian")
 matches(curvature.hessian(loss, params, whole), H,
         "Hessian over chunks of 7, 7, 7, 7, 2")
@@ -66,6 +70,26 @@ local function summed(q, a, b)
 end
 matches(curvature.hessian(summed, params, curvature.chunks({ x, y },
   { size = 8, reduction = "sum" })), 30 * H, "a sum over chunks")
+
+do -- more vectors than go at once, with and without some to fill up
+  local a, b = sd.randn(3000, 3, rand), sd.randint(1, 4, { 3000 },
+                                                   { generator = g })
+  local wider = sd.nn.mlp { 3, 40, 4, activation = "tanh" }
+  local A = curvature.hessian(function(q)
+    return sd.cross_entropy(wider(q, a), b)
+  end, wider:init { seed = 1, dtype = "f64" })
+  for _, k in ipairs { 8, 9, 21, 31 } do
+    local U = sd.randn(A.n, k, rand)
+    local alone = {}
+    for i = 1, k do alone[i] = A:matvec(U[{ {}, i }]) end
+    local once = sd.eval(A:matmat(U))
+    near(once, sd.stack(alone, 2), 1e-12, k .. " vectors in pieces")
+    sd.threads(2)
+    local other = sd.eval(A:matmat(U))
+    sd.threads(1)
+    tap.ok(once:eq(other):all():item(), "the same bits on two threads")
+  end
+end
 
 local per_example = sd.vmap(function(a, b)
   local grad = sd.grad(function(q)

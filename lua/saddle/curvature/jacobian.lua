@@ -122,7 +122,8 @@ local function of(f, x, what)
     m = z:numel(), n = x:numel(), dtype = x.dtype,
     forward = core.jit(forward), backward = core.jit(backward),
     map = function(g)
-      return operator.in_pieces(core.jit(sd.vmap(g)), core.jit(g))
+      return operator.in_pieces(core.jit(sd.vmap(g)),
+                                operator.limit(core.jit(g)))
     end }
   return setmetatable(self, jacobian)
 end

@@ -93,7 +93,7 @@ local function build(at, blocks, f, name)
   return operator.new {
     n = at.n, dtype = at.dtype, name = name, unravel = at.unravel,
     parts = at.parts, product = one, fresh = true,
-    rows = operator.in_pieces(core.jit(sd.vmap(one)), one) }
+    rows = operator.in_pieces(core.jit(sd.vmap(one)), operator.limit(one)) }
 end
 
 --- The Kronecker-factored Fisher matrix of a net of dense layers: an operator,

@@ -40,9 +40,11 @@ local function check_data(args, what)
   end
 end
 
--- The chosen leaves of params (all without a choice): flat, split (vector ->
--- list), full (list -> tree), unravel (vector -> tree, zeros elsewhere), parts.
-local function layout(params, chosen, what)
+-- The chosen leaves of params (all without a choice): sub (their list), flat,
+-- full (list -> tree), unravel (vector -> tree, zeros elsewhere), parts. The
+-- first so many of them (all) move: moved (their list), split (vector -> list
+-- of tangents), with_rest (moved -> the list of all that are chosen).
+local function layout(params, chosen, what, moving)
   local all, paths = check_leaves(params, what)
   sd.eval(params)
   for i, x in ipairs(all) do all[i] = core.alias(x) end
@@ -58,6 +60,9 @@ local function layout(params, chosen, what)
     n = n + all[i]:numel()
   end
   local flat, split = sd.tree.ravel(sub)
+  local moved = table.move(sub, 1, moving or #sub, 1, {})
+  local along = split
+  if #moved < #sub then along = select(2, sd.tree.ravel(moved)) end
   local function merge(list, rest)
     local new = {}
     for i, x in ipairs(all) do new[i] = rest and rest(x) or x end
@@ -65,7 +70,12 @@ local function layout(params, chosen, what)
     return core.rebuild(params, new)
   end
   return {
-    sub = sub, parts = parts, n = n, dtype = flat.dtype, split = split,
+    sub = sub, parts = parts, n = n, dtype = flat.dtype, moved = moved,
+    split = along,
+    with_rest = function(list)
+      return table.move(sub, #moved + 1, #sub, #moved + 1,
+                        table.move(list, 1, #moved, 1, {}))
+    end,
     full = function(list) return merge(list) end,
     unravel = function(v)
       return merge(split(v), #chosen < #all and sd.zeros_like)
@@ -84,12 +94,14 @@ end
 -- ---- products over the data -------------------------------------------------
 
 -- raw (v, ...) -> A v, traceable, as the products of an operator: for the data
--- in args, or summed over chunks.
-local function products(raw, args)
+-- in args, or summed over chunks. The third result says how many vectors may
+-- be multiplied at once; it may be given, as that of a larger operator.
+local function products(raw, args, limit)
   if not chunks.is(args[1]) then
     local function one(v) return raw(v, unpack(args, 1, args.n)) end
     local product = core.jit(one)
-    return product, operator.in_pieces(core.jit(sd.vmap(one)), product)
+    limit = limit or operator.limit(product)
+    return product, operator.in_pieces(core.jit(sd.vmap(one)), limit), limit
   end
   local data = args[1]
   local function shared(V, ...)
@@ -108,21 +120,55 @@ local function products(raw, args)
     end
   end
   local product = total(core.jit(raw))
-  return product, operator.in_pieces(total(core.jit(shared)), product)
+  limit = limit or operator.limit(product, true)
+  return product, operator.in_pieces(total(core.jit(shared)), limit), limit
 end
 
--- The operator on the chosen leaves, make (layout) giving its raw product.
+-- Successive parts in groups of an eighth of the n elements or more: how many
+-- parts and elements each has.
+local function groups(parts, n)
+  local list, group = {}, nil
+  for _, part in ipairs(parts) do
+    if not group or 8 * group.count >= n and part.count > 0 then
+      group = { parts = 0, count = 0 }
+      list[#list + 1] = group
+    end
+    group.parts, group.count = group.parts + 1, group.count + part.count
+  end
+  return list
+end
+
+-- The operator on the chosen leaves, make (layout) giving its raw product:
+-- from tangents of the leaves that move to a vector of all that are chosen.
 local function build(name, params, args, make, chosen)
   local at = layout(params, chosen, name)
   check_data(args, name)
-  local product, rows = products(make(at), args)
+  local product, rows, limit = products(make(at), args)
+  local function leaves_of(part)
+    local leaves = {}
+    for k, i in ipairs(part) do leaves[k] = chosen and chosen[i] or i end
+    return leaves
+  end
   return operator.new {
     n = at.n, dtype = at.dtype, name = name, product = product, rows = rows,
     fresh = true, unravel = at.unravel, parts = at.parts,
     restrict = function(part)
-      local leaves = {}
-      for k, i in ipairs(part) do leaves[k] = chosen and chosen[i] or i end
-      return build(name, params, args, make, leaves)
+      return build(name, params, args, make, leaves_of(part))
+    end,
+    triangle = function()
+      local bands, part = groups(at.parts, at.n), 1
+      local function whole() -- no band takes more than the whole
+        return limit(sd.zeros(at.n, { dtype = at.dtype }))
+      end
+      if #bands == 1 then bands[1].rows = rows return bands end
+      for _, band in ipairs(bands) do
+        local tail = {}
+        for i = part, #at.parts do tail[#tail + 1] = i end
+        local sub = layout(params, leaves_of(tail), name, band.parts)
+        band.rows = select(2, products(make(sub), args, whole))
+        part = part + band.parts
+      end
+      return bands
     end }
 end
 
@@ -137,8 +183,13 @@ function models.hessian(f, params, ...)
   callable(f, "hessian", "f")
   return build("hessian", params, pack(...), function(at)
     local function inner(list, ...) return (f(at.full(list), ...)) end
+    local gradient = sd.grad(inner)
     return function(v, ...)
-      return ravel(sd.hvp(inner, at.sub, at.split(v), ...))
+      local rest = pack(...)
+      local function along(moved)
+        return gradient(at.with_rest(moved), unpack(rest, 1, rest.n))
+      end
+      return ravel(select(2, sd.jvp(along, { at.moved }, { at.split(v) })))
     end
   end)
 end
@@ -161,7 +212,8 @@ local function sandwich(name, model, params, args, middle)
       local function run(list)
         return outputs(model(at.full(list), x), name)
       end
-      local z, dz = sd.jvp(run, { at.sub }, { at.split(v) })
+      local function along(moved) return run(at.with_rest(moved)) end
+      local z, dz = sd.jvp(along, { at.moved }, { at.split(v) })
       local _, pull = sd.vjp(run, at.sub)
       return ravel(pull(middle(z, dz, ...)))
     end

@@ -4,9 +4,10 @@
 -- (the same for the rows of {k, n} at once, nil when there is only product);
 -- operators on parameters also unravel (vector -> tree), parts (where each
 -- leaf lies in the vectors) and restrict (a list of leaves -> the operator on
--- these alone); fresh says that the products are new tensors, and that nobody
--- keeps the vectors, so that the core frees both at once. The core reads the
--- fields n, dtype, product, rows and fresh.
+-- these alone); triangle gives one triangle of the matrix for less than the
+-- whole (see dense); fresh says that the products are new tensors, and that
+-- nobody keeps the vectors, so that the core frees both at once. The core
+-- reads the fields n, dtype, product, rows and fresh.
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
@@ -16,8 +17,8 @@ local sd = require "saddle.init"
 local operator = {}
 operator.__index = module.fields("an operator", operator, {
   unravel = true, rows = true, parts = true, restrict = true,
-  fresh = true, unchecked = true, whole = true, inverse = true,
-  log_determinant = true })
+  fresh = true, triangle = true, unchecked = true, whole = true,
+  inverse = true, log_determinant = true })
 
 local function is_operator(x) return getmetatable(x) == operator end
 operator.is = is_operator
@@ -31,31 +32,67 @@ function operator.new(o) return setmetatable(o, operator) end
 -- many vectors that may be.
 local budget, most = 2 ^ 28, 512
 
--- What a product takes beside its operand, once what is shared is there.
+-- Vectors that take more bytes than the caches hold are up to 1.5 times slower
+-- at once than in pieces that fit. A few always go together; and pieces do not
+-- pay where copying the vectors in and out is much beside what they take.
+local cached, few, much = 2 ^ 23, 8, 1 / 10
+
+-- What a product takes beside its operand, once what is shared is there. On
+-- one thread: how vectors are grouped, and so what their products round to,
+-- must not depend on how many there are.
 local function measure(product, v)
   sd.eval(v)
   sd.eval(product(v))
-  local before = core.memory()
+  local before, threads = core.memory(), sd.threads()
   core.reset_peak()
-  sd.eval(product(v))
+  sd.threads(1)
+  local good, why = pcall(function() sd.eval(product(v)) end)
+  sd.threads(threads)
   local used = core.memory().peak - before.live
   core.reset_peak(before.peak)
+  if not good then error(why, 0) end
   return math.max(used, 8 * v:numel())
 end
 
---- f for the rows of {k, n}, in pieces of one size that bound the memory. What
---- one row takes is measured with product (a vector to a vector) when first
---- needed.
-function operator.in_pieces(f, product)
+--- How many vectors may be multiplied at once, as a function of one of them.
+--- What one takes is measured with product (a vector to a vector) when first
+--- needed. again: each time, what does not depend on the vectors is computed
+--- anew, so that they are as many as the memory allows.
+function operator.limit(product, again)
   local limit
+  return function(v)
+    if limit then return limit end
+    local used = measure(product, v)
+    local own = v:numel() * (v.dtype == "f64" and 8 or 4)
+    limit = math.min(most, budget / used)
+    if not again and used < cached and own < much * used then
+      limit = math.min(limit, math.max(few, cached / used))
+    end
+    limit = math.floor(math.max(1, limit))
+    return limit
+  end
+end
+
+-- The size of equal pieces of k, above half of limit, that leave least empty.
+local function piece_size(k, limit)
+  local best, least
+  for size = limit, limit // 2 + 1, -1 do
+    local empty = -k % size
+    if not least or empty < least then best, least = size, empty end
+  end
+  return best
+end
+
+--- f for the rows of {k, n}, in pieces of one size that bound the memory.
+---@param limit function an operator.limit
+function operator.in_pieces(f, limit)
   return function(V)
     local k = V:size(1)
     if k == 1 or core.is_tracing() then return f(V) end
-    limit = limit or math.floor(math.max(1, math.min(
-      most, budget / measure(product, V[1]))))
-    local pieces = (k + limit - 1) // limit
-    if pieces == 1 then return f(V) end
-    local size, parts = (k + pieces - 1) // pieces, {}
+    local at_once = limit(V[1])
+    if k <= at_once then return f(V) end
+    local size, parts = piece_size(k, at_once), {}
+    V = sd.eval(V:reshape(-1)):reshape(V.shape) -- pieces of rows as they lie
     for from = 1, k, size do
       local count = math.min(size, k - from + 1)
       local part = V:narrow(1, from, count)
@@ -459,30 +496,69 @@ function operator:matmat(V)
   return row_products(self, rows):transpose(1, 2)
 end
 
---- Calls f (the products of unit vectors from .. from + count - 1, as rows, and
---- these vectors) until all columns are had.
-function operator:each_columns(f, chunk)
-  local n = self.n
+-- Calls f with the unit vectors of n elements, so many rows at a time.
+local function each_units(n, dtype, chunk, f)
   local size = math.max(16, math.min(most, 2 ^ 24 // n))
   chunk = math.min(n, chunk or math.tointeger(size))
   for from = 1, n, chunk do
     local count = math.min(chunk, n - from + 1)
-    local e = sd.arange(from, from + count - 1):unsqueeze(2)
-      :eq(sd.arange(1, n)):to(self.dtype)
-    f(row_products(self, e), e)
+    f(sd.arange(from, from + count - 1):unsqueeze(2):eq(sd.arange(1, n))
+      :to(dtype))
   end
 end
 
---- The whole matrix {n, n}, by chunks of columns that bound the memory.
+--- Calls f (the products of unit vectors from .. from + count - 1, as rows, and
+--- these vectors) until all columns are had.
+function operator:each_columns(f, chunk)
+  each_units(self.n, self.dtype, chunk, function(e)
+    f(row_products(self, e), e)
+  end)
+end
+
+local function joined(parts, dim)
+  return #parts == 1 and parts[1] or sd.cat(parts, dim)
+end
+
+-- rows (unit vectors of n elements) for all of them.
+local function all_rows(rows, n, dtype, chunk)
+  local parts = {}
+  each_units(n, dtype, chunk, function(e)
+    parts[#parts + 1] = sd.eval(rows(e))
+  end)
+  return joined(parts, 1)
+end
+
+-- The matrix of which bands hold the rows from the diagonal on, in order.
+local function mirrored(bands)
+  local whole, at = {}, 1
+  for k, band in ipairs(bands) do
+    local row, count, from = {}, band:size(1), 1
+    for i = 1, k - 1 do
+      row[i] = bands[i]:narrow(2, at - from + 1, count):transpose(1, 2)
+      from = from + bands[i]:size(1)
+    end
+    row[k] = band
+    whole[k] = joined(row, 2)
+    at = at + count
+  end
+  return joined(whole, 1)
+end
+
+--- The whole matrix {n, n}, by chunks of columns that bound the memory. Of a
+--- curvature matrix one triangle of blocks is computed, the other mirrored: the
+--- columns of some parameters need no tangents of the others, and nothing of
+--- the parameters before them.
 ---@param o? table chunk (chosen by size)
 function operator:dense(o)
   o = sd.check_options(o, { "chunk:N" }, "dense")
   if self.whole and not o.chunk then return self.whole() end
-  local parts = {}
-  self:each_columns(function(rows)
-    parts[#parts + 1] = sd.eval(rows)
-  end, o.chunk)
-  return #parts == 1 and parts[1] or sd.cat(parts, 1)
+  local bands = {}
+  for i, band in ipairs(self.triangle and self.triangle() or {}) do
+    bands[i] = all_rows(band.rows, band.count, self.dtype, o.chunk)
+  end
+  if #bands > 0 then return sd.eval(mirrored(bands)) end
+  return all_rows(function(V) return row_products(self, V) end, self.n,
+                  self.dtype, o.chunk)
 end
 
 return operator

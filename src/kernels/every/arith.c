@@ -272,7 +272,7 @@ static total sum_piece(int64_t n, const real *x) {
   return (total)lane[0];
 }
 
-static total sum_short(int64_t n, const real *x) {
+static inline total sum_short(int64_t n, const real *x) {
 #if IS_FLOAT
   real s = 0;
   for (int64_t i = 0; i < n; i++) s += x[i];
@@ -385,7 +385,16 @@ static void fold_all(int64_t n, const void *p, SdAccumulator *acc) {
 ROWS(fold_any)
 ROWS(fold_all)
 #else
-ROWS(fold_sum)
+/* Of short rows a call each would cost more than their sums. */
+static void fold_sum_rows(int64_t rows, int64_t cols, const void *p,
+                          SdAccumulator *acc) {
+  const real *x = p;
+  if (cols > 16)
+    for (int64_t r = 0; r < rows; r++) fold_sum(cols, x + r * cols, acc + r);
+  else
+    for (int64_t r = 0; r < rows; r++)
+      acc[r].ACC = add_totals(acc[r].ACC, sum_short(cols, x + r * cols));
+}
 ROWS(fold_prod)
 ROWS(fold_max)
 ROWS(fold_min)
