@@ -110,10 +110,10 @@ end
 
 -- The field of those varying that functions which read so may compare, or nil.
 -- Only in its first step, which is traced alone, t is 1.
-local function compared(reads, walks, words, varying)
+local function compared(reads, all, words, varying)
   for _, name in ipairs(varying) do
     local compares = reads.compares or name ~= "t" and reads.compares_one
-    if compares and (walks or words[name]) then return name end
+    if compares and (all or words[name]) then return name end
   end
 end
 
