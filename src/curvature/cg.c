@@ -114,14 +114,15 @@ static int is_spent(Solve *s) {
 /* Notes the curvature along p, w being its product: 0 when CG cannot go on.
 ** Of a definite A the cosine of p and w is at least 2 / sqrt(condition), far
 ** above rounding; but along a null vector that rounding has spoilt a little
-** the cosine is, too, and the curvature is not. */
+** the cosine is, too, and the curvature is not.  Below zero rounding reaches
+** farther than A's smallest eigenvalues may lie above it. */
 static int is_convex(Solve *s, void *p, const void *w, double pw) {
   double pp = dot(s, p, p), length = sqrt(pp) * norm(s, w);
   double curvature = pw / pp, tiny = sd_lanczos_rounding(s->op->dtype);
   s->largest = fmax(s->largest, length / pp);
   double rounding = tiny * fmax(length, s->largest * pp / 256);
   int convex = pw > rounding;
-  if (!convex && pw >= -rounding) curvature = 0;
+  if (!convex && pw >= -16 * rounding) curvature = 0;
   if (!convex || curvature < s->out->curvature) s->out->curvature = curvature;
   if (convex) return 1;
   finish(s, SD_SOLVE_NEGATIVE_CURVATURE);
