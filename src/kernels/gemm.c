@@ -79,6 +79,15 @@ static int64_t rows_of_tile(const SdGemm *g, int64_t cols, int64_t depth) {
   return rows < 32 ? 32 : at_most(rows, 1024);
 }
 
+/* The small kernels take a tenth longer with b transposed, and twice as long
+** when k is short.  The copy takes as long as some 300 rows of a long product,
+** or 50 of a short one. */
+int sd_gemm_wants_plain(SdDtype d, int64_t m, int64_t n, int64_t k) {
+  SdGemm g = {.m = m, .n = n, .k = k};
+  return d == SD_F32 && n >= 32 && m >= (k <= 64 ? 64 : 512) &&
+         tiles_pay(d, work_of(&g));
+}
+
 static void grid_of_tiles(SdDtype d, const SdGemm *g, Grid *grid) {
   int64_t cols = d == SD_F32 && !g->trans_b ? 64 : 32;
   int64_t depth = cols == 64 ? 480 : d == SD_F32 ? 960 : 800;

@@ -22,6 +22,10 @@ typedef struct SdGemm {
 void sd_gemm(SdDtype d, const SdGemm *g, const void *a, const void *b,
              void *c);
 
+/* Whether a product of this size is the faster for a copy of b where b lies
+** transposed. */
+int sd_gemm_wants_plain(SdDtype d, int64_t m, int64_t n, int64_t k);
+
 /* count products of the same kind; product i uses the i-th of the pointer
 ** tables.  Small ones are shared out among the threads. */
 void sd_gemm_batch(SdDtype d, const SdGemm *g, int64_t count,

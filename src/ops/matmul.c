@@ -45,7 +45,9 @@ static int fits(int64_t row, int64_t col, int64_t rows, int64_t cols,
   return 1;
 }
 
-static SdStatus operand(const SdArray *a, Operand *o, SdError *err) {
+/* plain: not as its own transpose. */
+static SdStatus operand(const SdArray *a, Operand *o, int plain,
+                        SdError *err) {
   int n = a->shape.ndim;
   int64_t rows = a->shape.dims[n - 2], cols = a->shape.dims[n - 1];
   int64_t row = a->strides[n - 2], col = a->strides[n - 1];
@@ -54,7 +56,7 @@ static SdStatus operand(const SdArray *a, Operand *o, SdError *err) {
     o->array = sd_array_retain(a);
     return SD_OK;
   }
-  if (fits(col, row, cols, rows, &o->ld)) {
+  if (!plain && fits(col, row, cols, rows, &o->ld)) {
     o->trans = 1;
     o->array = sd_array_retain(a);
     return SD_OK;
@@ -118,10 +120,12 @@ static SdStatus multiply(Operand *a, Operand *c, SdArray *out, SdError *err) {
 static SdStatus matmul_eval(const SdNode *y, const SdArray *const *in,
                             SdArray *out, SdError *err) {
   Operand a, c;
-  (void)y;
-  SdStatus s = operand(in[0], &a, err);
+  int plain = y->shape.ndim == 2 &&
+              sd_gemm_wants_plain(out->dtype, y->shape.dims[0],
+                                  y->shape.dims[1], from_end(&in[0]->shape, 1));
+  SdStatus s = operand(in[0], &a, 0, err);
   if (s != SD_OK) return s;
-  s = operand(in[1], &c, err);
+  s = operand(in[1], &c, plain, err);
   if (s == SD_OK) {
     s = multiply(&a, &c, out, err);
     sd_array_release(&c.array);
