@@ -410,6 +410,11 @@ static void column_block(Thread *t, int64_t chunk, int64_t row, int64_t rows,
   }
 }
 
+/* A fold of memory as it lies needs no registers. */
+static int is_plain_fold(const Run *r) {
+  return r->p->ncode == 0 && r->nodd == 0 && r->p->nsplats == 0;
+}
+
 /* A strip of columns, whose sums stay in the caches, over a chunk of rows.
 ** Narrow arrays take several whole rows a block. */
 static void columns_task(Thread *t, int64_t task) {
@@ -421,11 +426,12 @@ static void columns_task(Thread *t, int64_t task) {
   int64_t row = top + chunk % r->chunks * r->chunk, end = row + r->chunk;
   int64_t last = first + STRIP < p->columns ? first + STRIP : p->columns;
   int64_t per = p->columns <= r->block ? r->block / p->columns : 1;
+  int64_t width = per == 1 && is_plain_fold(r) ? STRIP : BLOCK;
   if (end > top + p->rows) end = top + p->rows;
   for (; row < end; row += per)
-    for (int64_t c = first; c < last; c += BLOCK)
+    for (int64_t c = first; c < last; c += width)
       column_block(t, chunk, row, end - row < per ? end - row : per, c,
-                   last - c < BLOCK ? last - c : BLOCK);
+                   last - c < width ? last - c : width);
 }
 
 static void fill_identity(const Run *r, int k) {
@@ -456,11 +462,6 @@ static void store_columns(const Run *r, SdArray *const *outputs) {
 }
 
 /* ---- the run ------------------------------------------------------------ */
-
-/* A fold of memory as it lies needs no registers. */
-static int is_plain_fold(const Run *r) {
-  return r->p->ncode == 0 && r->nodd == 0 && r->p->nsplats == 0;
-}
 
 static void plan_rows(Run *r) {
   const SdProgram *p = r->p;

@@ -321,7 +321,8 @@ static void fold_prod(int64_t n, const void *p, SdAccumulator *acc) {
 #define UNLESS_FINITE(v) 0
 #endif
 /* m OP v ? m : v is one instruction where it need not keep a NaN in m; the
-** careful loop does, and runs when some element is not finite. */
+** careful loop does, and runs when some element is not finite.  The last block
+** overlaps the one before, which does no harm. */
 #define EXTREME(name, OP) \
   static real name##_careful(int64_t n, const real *x) { \
     real best = x[0]; \
@@ -338,15 +339,13 @@ static void fold_prod(int64_t n, const void *p, SdAccumulator *acc) {
       best = name##_careful(n, x); \
     } else { \
       for (int k = 0; k < WIDE; k++) lane[k] = x[k]; \
-      for (; i + WIDE <= n; i += WIDE) \
+      for (;; i = i + 2 * WIDE <= n ? i + WIDE : n - WIDE) { \
         for (int k = 0; k < WIDE; k++) { \
           real v = x[i + k], m = lane[k]; \
           odd[k] += UNLESS_FINITE(v); \
           lane[k] = m OP v ? m : v; \
         } \
-      for (int k = 0; i < n; i++, k++) { \
-        odd[k] += UNLESS_FINITE(x[i]); \
-        lane[k] = lane[k] OP x[i] ? lane[k] : x[i]; \
+        if (i + WIDE == n) break; \
       } \
       for (int half = WIDE / 2; half > 0; half /= 2) \
         for (int k = 0; k < half; k++) { \
