@@ -154,12 +154,14 @@ local function mean_and_error(list)
   for _, x in ipairs(list) do mean = mean + x / #list end
   for _, x in ipairs(list) do square = square + (x - mean) ^ 2 end
   if #list < 2 then return mean, 0 / 0 end
-  return mean, math.sqrt(square / (#list * (#list - 1)))
+  return mean, math.sqrt(square / (#list * (#list - 1))) *
+               probes.widening(#list - 1)
 end
 
 --- The mean of f over the spectrum, tr f(A) / n: value, the standard error
---- from the spread of the probes, and how much the quadrature still moves
---- between two thirds of the steps and all of them (NaN when interrupted).
+--- from the spread of the probes, widened when they are few so that twice it
+--- holds 19 times of 20, and how much the quadrature still moves between two
+--- thirds of the steps and all of them (NaN when interrupted).
 ---@param f function of a tensor of eigenvalues, elementwise
 function density:mean(f)
   local value, error = mean_and_error(probe_means(self, f))
