@@ -157,7 +157,7 @@ searches "the way down from a saddle" '
   local _, r = sd.critical.escape(function(q)
     return -(q[1] ^ 2 * big:cos()):sum()
   end, sd.zeros(1), { step = 1e-12 })
-  print(r.reason, r.escaped and r.loss < 0)'
+  print(r.reason, r.escaped == (r.loss < 0))'
 
 # What is made of a search does not go on without it.
 press 'local w = sd.linspace(1, 2, 30000)

@@ -34,8 +34,8 @@ function probes.rows(self, given, otherwise, seed)
 end
 
 --- By how much a standard error of so many degrees of freedom is widened for
---- twice it to hold the truth 19 times of 20: Student's 97.5 % quantile over the
---- normal one, from its expansion (Abramowitz and Stegun 1964, 26.7.5).
+--- twice it to hold the truth 19 times of 20: Student's 97.5 % quantile over
+--- the normal one, from its expansion (Abramowitz and Stegun 1964, 26.7.5).
 function probes.widening(degrees)
   local z, exact = 1.959963984540054, { 12.706204736432, 4.302652729911 }
   if exact[degrees] then return exact[degrees] / z end
