@@ -49,7 +49,7 @@ for seed = 1, quick and 1 or 3 do
     end
   end
 end
-print "expected: within 0.05 of 1 from the second row on\n"
+print "expected: within 0.07 of 1 (it swings about it) from the second row on\n"
 
 print "rule         threshold: measured   formula   sharpness: peak  over it"
 for name, o in pairs { ["heavy ball"] = { lr = 0.04, momentum = 0.9 },
