@@ -94,15 +94,6 @@ searches() {
   is "$status" 0 "$1"
   like "$out" "interrupted*true" "and says so, with what it has"
 }
-searches "the sharpness" '
-  local big = sd.linspace(1, 2, 1000000)
-  local v, r, n, why
-  repeat
-    v, r, n, why = sd.curvature.sharpness(function(q)
-      return (big * q ^ 2):sum()
-    end, big)
-  until why
-  print(why, v > 2 and v <= 4 + 1e-5)'
 searches "a search for a minimum" '
   local at, c = sd.critical.find(f, far, { kind = "minimum", tol = 1e-300,
     max_iter = 100000 })
