@@ -2,6 +2,8 @@
 -- say so in their reason, loops in Lua catch the error. Either way the result
 -- says "interrupted"; where it could pass for an answer, the error goes on.
 
+local core = require "saddle.core"
+
 local interrupt = {}
 
 --- Raises what Ctrl-C raises.
@@ -19,6 +21,7 @@ local function passed(good, ...)
   if good then return true, ... end
   local message = (...)
   if type(message) == "string" and message:find "interrupted$" then
+    core.keep_interrupt()
     return false
   end
   error(message, 0)

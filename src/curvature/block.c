@@ -7,6 +7,7 @@
 */
 #include "curvature/eigs.h"
 
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "curvature/lanczos.h"
 #include "curvature/ritz.h"
@@ -221,6 +222,7 @@ static SdStatus run(Block *y, const void *start, SdEigs *out, SdError *err) {
   SdStatus status = search(y, &end, err);
   if (status == SD_EINTERRUPT && y->size > 0) {
     SdError late;
+    sd_interrupt_keep();
     if (decompose(y, &late) != SD_OK) return status;
     end = SD_EIGS_INTERRUPTED;
   } else if (status != SD_OK) {

@@ -335,7 +335,7 @@ static SdStatus solve(Solve *s, SdStatus (*cycle)(Solve *, SdError *),
   SdStatus status = iterate(s, cycle, err);
   sd_memory_free(work, (size_t)vectors * size);
   if (status == SD_EINTERRUPT && s->out->iterations > 0) {
-    sd_interrupt_clear();
+    sd_interrupt_keep();
     finish(s, SD_SOLVE_INTERRUPTED);
     return SD_OK;
   }

@@ -43,7 +43,7 @@ static SdStatus for_each_batch(const SdOperator *op, int64_t count,
   }
   sd_memory_free(w, bytes);
   if (status != SD_EINTERRUPT || *done == 0) return status;
-  sd_interrupt_clear();
+  sd_interrupt_keep();
   return SD_OK;
 }
 

@@ -7,6 +7,7 @@
 */
 #include "curvature/eigs.h"
 
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "curvature/lanczos.h"
 #include "curvature/ritz.h"
@@ -370,6 +371,7 @@ static SdStatus run(Krylov *y, const void *start, SdEigs *out,
             : refresh(y, err);
   if (status == SD_OK) status = find(y, err);
   if (status == SD_EINTERRUPT) {
+    sd_interrupt_keep();
     if (salvage(y, err) != SD_OK) return err->code;
     return collect(y, SD_EIGS_INTERRUPTED, out, err);
   }

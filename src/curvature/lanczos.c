@@ -107,7 +107,7 @@ static SdStatus run(Run *r, const void *start, int64_t steps, SdError *err) {
     else if (status != SD_OK) return status;
     if (r->l->interrupted || r->l->beta[j] == 0) break;
   }
-  if (r->l->interrupted) sd_interrupt_clear();
+  if (r->l->interrupted) sd_interrupt_keep();
   if (!r->o->reorthogonalize && !r->o->keep_basis)
     sd_basis_free(&r->l->basis);
   return SD_OK;
@@ -181,7 +181,7 @@ static SdStatus run_rows(Rows *s, const void *starts, SdError *err) {
   for (int64_t j = 0; j < s->steps && going; j++) {
     SdStatus status = step_rows(s, j, &going, err);
     if (status == SD_EINTERRUPT && j > 0) {
-      sd_interrupt_clear();
+      sd_interrupt_keep();
       for (int64_t i = 0; i < s->count; i++) s->runs[i].l->interrupted = 1;
       return SD_OK;
     }

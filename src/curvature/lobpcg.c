@@ -5,6 +5,7 @@
 */
 #include "curvature/eigs.h"
 
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "curvature/lanczos.h"
 #include "curvature/ritz.h"
@@ -199,10 +200,12 @@ static SdStatus run(Lobpcg *y, const void *start, SdEigs *out, SdError *err) {
     return err->code;
   for (int64_t i = 0; i < y->k; i++) y->residual[i] = INFINITY;
   SdStatus status = search(y, &end, err);
-  if (status == SD_EINTERRUPT && isfinite(y->residual[y->wanted - 1]))
+  if (status == SD_EINTERRUPT && isfinite(y->residual[y->wanted - 1])) {
+    sd_interrupt_keep();
     end = SD_EIGS_INTERRUPTED;
-  else if (status != SD_OK)
+  } else if (status != SD_OK) {
     return status;
+  }
   SdRitz ritz = {y->op, &y->s, &y->o, y->wanted, y->theta, y->residual, y->norm,
                  y->products, end};
   return sd_ritz_collect(&ritz, out, err);

@@ -1,6 +1,7 @@
 /* Power iteration, one vector after the other, orthogonal to those found. */
 #include "curvature/eigs.h"
 
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "curvature/lanczos.h"
 #include "curvature/ritz.h"
@@ -65,6 +66,7 @@ static SdStatus run(Power *y, const void *start, double *values, SdEigs *out,
     SdStatus status =
         find(y, found, start, &values[found], &values[k + found], err);
     if (status == SD_EINTERRUPT && found > 0) {
+      sd_interrupt_keep();
       end = SD_EIGS_INTERRUPTED;
       break;
     }

@@ -174,7 +174,7 @@ static SdStatus run(const SdOperator *op, int64_t count, const void *probes,
     SdStatus status = add_probes(op, i, least(group, count - i), probes, o, d,
                                  &cut, err);
     if (status == SD_EINTERRUPT && d->probes > 0) {
-      sd_interrupt_clear();
+      sd_interrupt_keep();
       cut = 1;
     } else if (status != SD_OK) {
       return status;

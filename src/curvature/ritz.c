@@ -1,5 +1,6 @@
 #include "curvature/ritz.h"
 
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "curvature/lanczos.h"
 
@@ -108,6 +109,7 @@ static SdStatus measure_all(SdRitz *r, SdEigs *e, SdError *err) {
   for (int64_t i = 0; i < r->k; i++) {
     SdStatus status = measure(r, i, e->vectors, err);
     if (status == SD_EINTERRUPT) { /* the estimates do for the others */
+      sd_interrupt_keep();
       r->end = SD_EIGS_INTERRUPTED;
       return SD_OK;
     }

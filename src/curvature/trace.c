@@ -65,7 +65,7 @@ static void summarise(SdTraceEstimate *t, double base, int64_t count,
 /* Whether an interrupt ended what has done > 0 samples, which then stand. */
 static int is_cut(SdStatus status, int64_t done, SdTraceEstimate *t) {
   if (status != SD_EINTERRUPT || done < 1) return 0;
-  sd_interrupt_clear();
+  sd_interrupt_keep();
   t->interrupted = 1;
   return 1;
 }

@@ -14,7 +14,11 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { GRACE = 100000, INTERRUPTED = 130 }; /* microseconds; exit status */
+enum {
+  GRACE = 100000,   /* microseconds for a script to clean up */
+  KEPT_GRACE = 900000, /* more, to make, print or save what was kept */
+  INTERRUPTED = 130 /* exit status */
+};
 
 static lua_State *main_thread;
 static lua_State *volatile running; /* main_thread or the coroutine in it */
@@ -25,7 +29,9 @@ static pthread_t home; /* the system's thread that runs Lua */
 static struct termios terminal;
 static int has_terminal;
 
-static const struct itimerval grace = {.it_value.tv_usec = GRACE}, never;
+static const struct itimerval grace = {.it_value.tv_usec = GRACE},
+                              kept_grace = {.it_value.tv_usec = KEPT_GRACE},
+                              never;
 
 /* ---- the hook -------------------------------------------------------- */
 
@@ -59,8 +65,12 @@ static void on_signal(int sig) {
     pthread_kill(home, sig); /* a worker must not touch Lua's state */
   } else if (sig == SIGINT && insisting) {
     end_process();
+  } else if (sig == SIGALRM && sd_interrupt_kept) {
+    sd_interrupt_kept = 0;
+    setitimer(ITIMER_REAL, &kept_grace, NULL);
   } else if (sig == SIGINT ? !pressed : pressed) {
     pressed = 1;
+    sd_interrupt_kept = 0;
     insisting = sig == SIGALRM;
     sd_interrupt_raise();
     arm(running);
@@ -88,6 +98,7 @@ int sd_ctrlc_pressed(void) { return pressed; }
 void sd_ctrlc_forget(void) {
   setitimer(ITIMER_REAL, &never, NULL);
   pressed = insisting = 0;
+  sd_interrupt_kept = 0;
   sd_interrupt_clear();
   running = main_thread;
   lua_sethook(main_thread, NULL, 0, 0);

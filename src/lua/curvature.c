@@ -3,7 +3,6 @@
 */
 #include "lua/operator.h"
 
-#include "base/interrupt.h"
 #include "curvature/cg.h"
 #include "curvature/diagonal.h"
 #include "curvature/eigs.h"
@@ -142,7 +141,6 @@ static int core_eigs(lua_State *L) {
                        (int)needed);
   if (run_eigs(&c, method, &e, &err) != SD_OK)
     return sd_lua_operator_raise(L, p.failed ? &p : &m, &err);
-  if (e.end == SD_EIGS_INTERRUPTED) sd_interrupt_clear();
   int good = push_protected(L, push_eigs, &e);
   sd_eigs_free(&e);
   return good ? 1 : lua_error(L);

@@ -1,6 +1,7 @@
 /* The machine as scripts see it: threads, memory, time, counters. */
 #include "lua/tensor.h"
 
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "graph/plan.h"
@@ -78,6 +79,13 @@ static int core_stats(lua_State *L) {
 }
 
 /* Seconds on a clock that never jumps. */
+/* keep_interrupt(): a loop in Lua that Ctrl-C ended keeps what it has */
+static int core_keep_interrupt(lua_State *L) {
+  (void)L;
+  sd_interrupt_keep();
+  return 0;
+}
+
 static int core_clock(lua_State *L) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -110,6 +118,7 @@ void sd_lua_open_system(lua_State *L) {
       {"deterministic", core_deterministic},
       {"reset_peak", core_reset_peak}, {"fail_after", core_fail_after},
       {"unfused", core_unfused},       {"stats", core_stats},
+      {"keep_interrupt", core_keep_interrupt},
       {"clock", core_clock},           {"is_terminal", core_is_terminal},
       {"fail", core_fail},             {"trim", core_trim},
       {NULL, NULL}};
