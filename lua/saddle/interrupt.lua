@@ -33,6 +33,24 @@ end
 ---@param ... any its arguments
 function interrupt.attempt(f, ...) return passed(pcall(f, ...)) end
 
+--- step(state, i) -> the next state, and whether that is the last, for i = 1
+--- .. n: the last state, and whether it was made without Ctrl-C. That may come
+--- between any two instructions: a state is one value, so that it is never half
+--- of one and half of the next.
+---@param n integer
+---@param state any the one before the first step
+---@param step function
+function interrupt.steps(n, state, step)
+  local good = interrupt.attempt(function()
+    for i = 1, n do
+      local new, last = step(state, i)
+      state = new
+      if last then return end
+    end
+  end)
+  return state, good
+end
+
 --- t, a result with what there is so far: converged = false, reason =
 --- "interrupted".
 ---@param t table

@@ -39,22 +39,23 @@ return function(f, params, o)
     return chunks.loss(f, p, args):item(), p
   end
   local first = o.step or 1e-3 * math.max(sd.tree.norm(params):item(), 1)
-  local best, loss, step = params, c.loss, 0
-  local function go(sign)
-    local s, low = sign * first, c.loss
-    for _ = 1, 60 do
-      local value, p = at(s)
-      if not (value < low) then break end
-      low = value
-      if value < loss then best, loss, step = p, value, s end
-      s = 2 * s
+  local best = { at = params, loss = c.loss, step = 0 }
+  local good = interrupt.attempt(function()
+    for sign = 1, -1, -2 do
+      local s, low = sign * first, c.loss
+      for _ = 1, 60 do
+        local value, p = at(s)
+        if not (value < low) then break end
+        low = value
+        if value < best.loss then best = { at = p, loss = value, step = s } end
+        s = 2 * s
+      end
     end
-  end
-  local good = interrupt.attempt(go, 1) and interrupt.attempt(go, -1)
-  local lower = loss < c.loss
-  local result = { escaped = lower, loss = loss, before = c.loss,
-                   curvature = c.eigenvalues[1], step = step, point = c,
+  end)
+  local lower = best.loss < c.loss
+  local result = { escaped = lower, loss = best.loss, before = c.loss,
+                   curvature = c.eigenvalues[1], step = best.step, point = c,
                    reason = lower and "the loss falls" or
                             "the loss falls on neither side" }
-  return best, good and result or interrupt.partial(result)
+  return best.at, good and result or interrupt.partial(result)
 end

@@ -29,12 +29,12 @@ end
 -- with a damping for each, the 2 x 2 systems (H^2 + m) d = -H g in closed
 -- form. The points, gradients and Hessians where that ends, the median
 -- curvature where it began, and whether all steps were taken.
-local function descend(f, W, steps)
+local function descend(f, start, steps)
   local slope = core.jit(sd.vmap(function(w) return (sd.grad(f)(w)) end))
   local whole = core.jit(sd.vmap(function(w) return sd.hessian(f)(w) end))
-  local G = slope(W)
-  local m, scale = nil, nil
-  local function advance()
+  local scale
+  local function advance(s)
+    local W, G, m = s[1], s[2], s[3]
     local H = whole(W)
     local function entry(i, j)
       return H:narrow(2, i, 1):narrow(3, j, 1):reshape(-1)
@@ -53,13 +53,12 @@ local function descend(f, W, steps)
     local V = W + d
     local F = slope(V)
     local better = F:square():sum(2):lt(G:square():sum(2))
-    W, G, m = sd.eval(sd.where(better:unsqueeze(2), V, W),
-                      sd.where(better:unsqueeze(2), F, G),
-                      sd.where(better, m / 6, m * 4))
+    return { sd.eval(sd.where(better:unsqueeze(2), V, W),
+                     sd.where(better:unsqueeze(2), F, G),
+                     sd.where(better, m / 6, m * 4)) }
   end
-  local good = true
-  for _ = 1, steps do good = good and interrupt.attempt(advance) end
-  return W, G, whole(W), scale, good
+  local s, good = interrupt.steps(steps, { start, slope(start) }, advance)
+  return s[1], s[2], whole(s[1]), scale, good
 end
 
 -- The points that differ from each other by more than gap, best first.
@@ -132,21 +131,16 @@ return function(f, box, o)
       points[#points + 1], qualities[#qualities + 1] = w, quality[i]
     end
   end
-  local list = {}
-  local function add(w)
-    local c = classify(at, sd.tensor(w, { dtype = "f64" }),
+  local apart = distinct(points, qualities, { 1e-4 * (x2 - x1),
+                                              1e-4 * (y2 - y1) })
+  local list, all = interrupt.steps(#apart, {}, function(list, i)
+    local c = classify(at, sd.tensor(apart[i], { dtype = "f64" }),
                        { scale = scale, zero = 1e-6 })
-    c.at = w
-    list[#list + 1] = c
-  end
-  for _, w in ipairs(distinct(points, qualities, { 1e-4 * (x2 - x1),
-                                                   1e-4 * (y2 - y1) })) do
-    if not interrupt.attempt(add, w) then
-      good = false
-      break
-    end
-  end
-  if not good then interrupt.partial(list) end
+    c.at = apart[i]
+    list[i] = c
+    return list
+  end)
+  if not (good and all) then interrupt.partial(list) end
   table.sort(list, function(a, b) return a.loss < b.loss end)
   return list
 end

@@ -58,23 +58,20 @@ function probes.mean(self, given, otherwise, seed, estimate)
   local count, g = check(given or otherwise), sd.generator(seed or 1)
   local size = math.max(2, probes.budget // self.n)
   if count <= size then return once(signs(self, count, g)) end
-  local total, mean, square, cut = 0, 0, 0, false
-  while total < count and not cut do
-    local m = math.tointeger(math.min(size, count - total))
-    local good, value, error, done, ended =
-      interrupt.attempt(estimate, signs(self, m, g))
-    if not good then break end
-    m, cut = done, ended
-    local delta, all = value - mean, total + m
+  local s = interrupt.steps((count + size - 1) // size,
+                            { total = 0, mean = 0, square = 0 }, function(s)
+    local rows = math.tointeger(math.min(size, count - s.total))
+    local value, error, m, cut = estimate(signs(self, rows, g))
+    local delta, all = value - s.mean, s.total + m
     local own = m > 1 and error ^ 2 * (m * (m - 1)) or 0
-    square = square + own + delta ^ 2 * (total * m / all)
-    mean = mean + delta * (m / all)
-    if sd.is_tensor(mean) then sd.eval(mean, square) end
-    total = all
-  end
-  if total == 0 then interrupt.raise() end
-  return interrupt.marked(total < count, mean,
-                          (square / (total * (total - 1))) ^ 0.5)
+    local new = { total = all, mean = s.mean + delta * (m / all),
+                  square = s.square + own + delta ^ 2 * (s.total * m / all) }
+    if sd.is_tensor(new.mean) then sd.eval(new.mean, new.square) end
+    return new, cut
+  end)
+  if s.total == 0 then interrupt.raise() end
+  return interrupt.marked(s.total < count, s.mean,
+                          (s.square / (s.total * (s.total - 1))) ^ 0.5)
 end
 
 return probes

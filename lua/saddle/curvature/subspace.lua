@@ -111,20 +111,17 @@ function operator:layers(o)
   if not self.parts then
     fail("layers: this %s has no parameters", self.name)
   end
-  local list = {}
-  for _, part in ipairs(self.parts) do
-    if not o.match or part.path:find(o.match) then
-      local B = self:block("^" .. part.path:gsub("%W", "%%%0") .. "$")
-      local good, entry = interrupt.attempt(block_spectrum, B, part.path, o)
-      if not good then
-        if #list == 0 then interrupt.raise() end
-        interrupt.partial(list)
-        break
-      end
-      list[#list + 1] = entry
+  local list, good = interrupt.steps(#self.parts, {}, function(list, i)
+    local path = self.parts[i].path
+    if not o.match or path:find(o.match) then
+      local B = self:block("^" .. path:gsub("%W", "%%%0") .. "$")
+      list[#list + 1] = block_spectrum(B, path, o)
     end
-  end
-  return list
+    return list
+  end)
+  if good then return list end
+  if #list == 0 then interrupt.raise() end
+  return interrupt.partial(list)
 end
 
 return subspace

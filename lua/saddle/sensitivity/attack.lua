@@ -117,21 +117,29 @@ local function clipped(x, o)
   return o.clip and sd.clamp(x, o.clip[1], o.clip[2]) or x
 end
 
--- f of pieces of x and y of at most o.chunk rows, joined: until its second
--- result says that there should be no more.
+-- f of pieces of x and y of at most o.chunk rows, a list of tensors, each
+-- joined to those of the other pieces, and whether there is all: f's second
+-- result says that its piece is cut short.
 local function in_chunks(o, f)
   local n = o.x:size(1)
-  local chunk = o.chunk or n
-  if chunk >= n then return (f(o.x, o.y)) end
-  local parts = {}
-  for from = 1, n, chunk do
+  local chunk = math.min(o.chunk or n, n)
+  local function piece(parts, i)
+    local from = (i - 1) * chunk + 1
     local count = math.min(chunk, n - from + 1)
-    local part, ended = f(o.x:narrow(1, from, count),
-                          o.y:narrow(1, from, count))
-    parts[#parts + 1] = sd.eval(part)
-    if ended then break end
+    local part, cut = f(o.x:narrow(1, from, count), o.y:narrow(1, from, count))
+    sd.eval(part)
+    parts[i], parts.cut = part, cut
+    return parts, cut
   end
-  return sd.cat(parts, 1)
+  local parts, good = interrupt.steps((n + chunk - 1) // chunk, {}, piece)
+  if #parts == 0 then interrupt.raise() end
+  local joined = {}
+  for k = 1, #parts[1] do
+    local column = {}
+    for i, part in ipairs(parts) do column[i] = part[k] end
+    joined[k] = #column == 1 and column[1] or sd.cat(column, 1)
+  end
+  return joined, good and not parts.cut
 end
 
 -- ---- attacks ----------------------------------------------------------------
@@ -153,10 +161,12 @@ function attack.fgsm(o)
   o, norm = check(o, "fgsm")
   local eps, f = check_eps(o.eps, "fgsm"), functions(o)
   if o.targeted then eps = -eps end
-  return in_chunks(o, function(x, y)
+  local moved, whole = in_chunks(o, function(x, y)
     local g = f.gradient(o.params, x, y)
-    return clipped(x + eps * balls[norm].steepest(g), o)
+    return { clipped(x + eps * balls[norm].steepest(g), o) }
   end)
+  if not whole then interrupt.raise() end
+  return moved[1]
 end
 
 -- One run from a start: the points reached, their losses, and whether all
@@ -164,12 +174,11 @@ end
 local function climb(f, o, ball, x, y, d, eps, sign)
   local steps = o.steps or 10
   local step = o.step or (steps > 1 and 2.5 * eps / steps or eps)
-  local function advance()
-    local g = f.gradient(o.params, clipped(x + d, o), y)
-    d = sd.eval(ball.project(d + sign * step * ball.steepest(g), eps))
-  end
-  local good = true
-  for _ = 1, steps do good = good and interrupt.attempt(advance) end
+  local good
+  d, good = interrupt.steps(steps, d, function(before)
+    local g = f.gradient(o.params, clipped(x + before, o), y)
+    return sd.eval(ball.project(before + sign * step * ball.steepest(g), eps))
+  end)
   local at = clipped(x + d, o)
   return at, f.losses(o.params, at, y), good
 end
@@ -189,27 +198,21 @@ function attack.pgd(o)
   local starts = o.starts or 1
   if starts < 0 then fail("pgd: starts must be 0 or above, not %d", starts) end
   local g = sd.generator(o.seed or 1)
-  local all, good = {}, true
-  local moved = in_chunks(o, function(x, y)
-    local best, worst
-    for _ = 1, math.max(1, starts) do
+  local moved, whole = in_chunks(o, function(x, y)
+    local best, good = interrupt.steps(math.max(1, starts), nil, function(b)
       local d = starts > 0 and ball.random(x, eps, g) or sd.zeros_like(x)
-      local at, l
-      at, l, good = climb(f, o, ball, x, y, d, eps, sign)
-      if not best then
-        best, worst = at, l
-      else
-        local better = (sign * l):gt(sign * worst)
-        best = sd.where(per_example(better, x), at, best)
-        worst = sd.where(better, l, worst)
+      local at, l, all = climb(f, o, ball, x, y, d, eps, sign)
+      if b then
+        local better = (sign * l):gt(sign * b[2])
+        at = sd.where(per_example(better, x), at, b[1])
+        l = sd.where(better, l, b[2])
       end
-      sd.eval(best, worst)
-      if not good then break end
-    end
-    all[#all + 1] = worst
-    return best, not good
+      return { cut = not all, sd.eval(at, l) }, not all
+    end)
+    if not best then interrupt.raise() end
+    return { best[1], best[2] }, best.cut or not good
   end)
-  return interrupt.marked(not good, moved, sd.cat(all, 1))
+  return interrupt.marked(not whole, moved[1], moved[2])
 end
 
 --- The share of examples still classified rightly after an attack, for each
@@ -239,21 +242,21 @@ function attack.robustness(o)
       return x
     end
     local x = e == 0 and o.x or moved(attack[how](c))
-    local hits = in_chunks({ x = x, y = o.y, chunk = o.chunk },
-                           function(a, b)
-      return sd.argmax(f.scores(o.params, a), 2):eq(b):to "f64"
+    local hits, whole = in_chunks({ x = x, y = o.y, chunk = o.chunk },
+                                  function(a, b)
+      return { sd.argmax(f.scores(o.params, a), 2):eq(b):to "f64" }
     end)
-    return hits:mean():item()
+    if not whole then interrupt.raise() end
+    return hits[1]:mean():item()
   end
-  for i, e in ipairs(eps) do
-    local good, p = interrupt.attempt(accuracy, e)
-    if not good then
-      interrupt.partial(r)
-      break
-    end
-    r.eps[i], r.accuracy[i], r.error[i] = e, p, math.sqrt(p * (1 - p) / n)
+  local found, good = interrupt.steps(#eps, {}, function(list, i)
+    list[i] = accuracy(eps[i])
+    return list
+  end)
+  for i, p in ipairs(found) do
+    r.eps[i], r.accuracy[i], r.error[i] = eps[i], p, math.sqrt(p * (1 - p) / n)
   end
-  return r
+  return good and r or interrupt.partial(r)
 end
 
 return attack

@@ -78,21 +78,19 @@ end
 function spectrum.depths(net, params, x, o)
   local layers = type(net) == "table" and rawget(net, "layers")
   if not layers then fail "depths: needs a chain of layers" end
-  local list = {}
-  for depth = 1, #layers do
+  local list, good = interrupt.steps(#layers, {}, function(list, depth)
     local function model(v)
       for i = 1, depth do v = (layers[i](params[i], v)) end
       return v
     end
-    local good, s = interrupt.attempt(spectrum.spectrum, model, x, o)
-    if good then
-      s.layer = layers[depth].name
-      list[depth] = s
-    end
-    if not good or s.reason == "interrupted" then
-      interrupt.partial(list)
-      break
-    end
+    local s = spectrum.spectrum(model, x, o)
+    s.layer = layers[depth].name
+    list[depth] = s
+    return list, s.reason == "interrupted"
+  end)
+  local last = list[#list]
+  if not good or last and last.reason == "interrupted" then
+    interrupt.partial(list)
   end
   return list
 end
@@ -144,18 +142,15 @@ function spectrum.saliency(model, x, class, o)
   local sum = sd.zeros_like(x)
   if method == "smooth" then
     local sigma = o.sigma or 0.1 * (x:max() - x:min()):item()
-    local g, taken = sd.generator(o.seed or 1), 0
-    local function take()
+    local g = sd.generator(o.seed or 1)
+    local s, good = interrupt.steps(samples, { sum, taken = 0 },
+                                    function(before, i)
       local noise = sd.randn(x.shape, { dtype = x.dtype, generator = g })
-      sum, taken = sd.eval(sum + gradient(x + sigma * noise)), taken + 1
-    end
-    for _ = 1, samples do
-      if not interrupt.attempt(take) then
-        if taken == 0 then interrupt.raise() end
-        return sum / taken, "interrupted"
-      end
-    end
-    return sum / samples
+      return { sd.eval(before[1] + gradient(x + sigma * noise)), taken = i }
+    end)
+    if s.taken == 0 then interrupt.raise() end
+    if not good then return s[1] / s.taken, "interrupted" end
+    return s[1] / samples
   elseif method == "integrated" then
     local from = o.baseline or sd.zeros_like(x)
     -- Gauss-Legendre would do better for smooth models, the midpoint rule does
@@ -223,19 +218,15 @@ function spectrum.lipschitz(model, x, o)
     return interrupt.whole(s).values[1]:item()
   end
   local here = at(x)
-  local r = { local_norm = here, lower = here }
-  local function sample()
+  local r = { local_norm = here }
+  local lower, good = interrupt.steps(samples, here, function(most)
     local u = sd.randn(x.shape, { dtype = x.dtype, generator = g })
     local share = sd.rand({}, { dtype = "f64", generator = g }):item()
     local length = radius * share ^ (1 / x:numel())
-    r.lower = math.max(r.lower, at(x + u * (length / u:norm():item())))
-  end
-  for _ = 1, samples do
-    if not interrupt.attempt(sample) then
-      interrupt.partial(r)
-      break
-    end
-  end
+    return math.max(most, at(x + u * (length / u:norm():item())))
+  end)
+  r.lower = lower
+  if not good then interrupt.partial(r) end
   if o.net and o.params then
     r.upper, r.upper_missing = product_bound(o.net, o.params)
   end
