@@ -398,4 +398,41 @@ do -- numbers that are set often vary without new plans, if the rule lets them
       "and is still checked")
 end
 
+for what, decay in pairs { -- rules that need the number they look at
+  order = function(h) return h.wd > 0 and h.wd or 0 end,
+  equality = function(h) return h.wd == 0.5 and 1 or 0 end,
+  ["a function of Lua"] = function(h) return math.max(h.wd, 0.1) end,
+  text = function(h) return tonumber(("%.6f"):format(h.wd)) end,
+} do
+  local rule = optim.rule {
+    name = "mine", defaults = { lr = 0.1, wd = 0 },
+    update = function(p, g, _, h) return p - h.lr * (g + decay(h) * p) end,
+  }
+  local function run(way)
+    local opt, w = rule {}, sd.ones(2, 2, f64)
+    local step = way(opt)
+    for k = 1, 8 do
+      opt.wd = k / 8
+      w = step(w)
+    end
+    return w
+  end
+  local plain = run(function(opt)
+    return function(w) return opt:apply(w, sd.grad(bowl)(w)) end
+  end)
+  local compiled = run(function(opt) return opt:compile(bowl) end)
+  local in_two = run(function(opt)
+    opt.on_nonfinite = "skip"
+    return opt:compile(bowl)
+  end)
+  local w = sd.ones(2, 2, f64)
+  for k = 1, 8 do
+    w = w - 0.1 * (sd.grad(bowl)(w) + decay { wd = k / 8 } * w)
+  end
+  for way, x in pairs { plain = plain, compiled = compiled, two = in_two } do
+    tap.ok((x - w):abs():max():item() < 1e-15,
+           ("%s of a number that is set often: %s"):format(what, way))
+  end
+end
+
 tap.done()

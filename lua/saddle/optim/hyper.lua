@@ -9,6 +9,7 @@
 local core = require "saddle.core"
 local fail = require "saddle.fail"
 local module = require "saddle.module"
+local purity = require "saddle.optim.purity"
 
 local hyper = {}
 
@@ -99,9 +100,20 @@ local function with(part, name, v)
   end })
 end
 
+--- The functions of a rule that compute its step.
+function hyper.functions(rule)
+  local list = {}
+  for _, name in ipairs { "transform", "all", "update", "after" } do
+    list[#list + 1] = rule[name]
+  end
+  return list
+end
+
 -- Whether the rule lets the value be a schedule.
 local function may_vary(part, name, v)
-  return name ~= "seed" and pcall(check_all, part.rule, with(part, name, v))
+  local rule = part.rule
+  return name ~= "seed" and pcall(check_all, rule, with(part, name, v)) and
+         (rule.tidy or purity.constants(hyper.functions(rule), { name }) ~= nil)
 end
 
 --- Sets a hyper-parameter of the part, if it may have that value; returns
@@ -122,6 +134,21 @@ function hyper.set(part, name, v)
   part.hyper[name] = v
   if name == "seed" then part.generator = nil end
   return false
+end
+
+--- Whether a number of the part's is held as a schedule.
+function hyper.holds(part)
+  for _, v in pairs(part.hyper) do
+    if is_held(v) then return true end
+  end
+  return false
+end
+
+--- Makes the part's numbers constants again, for good.
+function hyper.release(part)
+  for k, v in pairs(part.hyper) do
+    if is_held(v) then part.hyper[k], part.times[k] = v.value, -math.huge end
+  end
 end
 
 local function check_groups(rule, h, groups)

@@ -6,6 +6,7 @@ local fail = require "saddle.fail"
 local hyper = require "saddle.optim.hyper"
 local purity = require "saddle.optim.purity"
 local sd = require "saddle.init"
+local stepper = require "saddle.optim.stepper"
 local update = require "saddle.optim.update"
 
 local replay = {}
@@ -60,6 +61,15 @@ function replay.next(t, states)
            states = states }
 end
 
+-- Whether a number that was set often became a tensor in the trace of a rule
+-- that may not be able to do with one.
+local function holds_in_doubt(own)
+  for _, part in ipairs(own.parts) do
+    if not part.rule.tidy and hyper.holds(part) then return true end
+  end
+  return false
+end
+
 --- A function (params, ...) -> what work(carried, time, params, ...) returns
 --- after the next carried { t =, states = }, replayed as a plan that keeps the
 --- optimizer's state and the step's number t between calls; t is a number in
@@ -103,8 +113,7 @@ function replay.new(own, o)
     own.t = t
     return ...
   end
-  return function(params, ...)
-    if core.is_tracing() then return o.plain(params, ...) end
+  local function step(params, ...)
     if version ~= own.version then build() end
     if own.carrier ~= carrier then take_over(params) end
     local t = own.t + 1
@@ -115,6 +124,16 @@ function replay.new(own, o)
     end
     return finish(t, run(values, params, ...))
   end
+  return function(params, ...)
+    if core.is_tracing() then return o.plain(params, ...) end
+    if not holds_in_doubt(own) then return step(params, ...) end
+    local out = table.pack(pcall(step, params, ...))
+    if out[1] then return table.unpack(out, 2, out.n) end
+    stepper.pass_interrupt(out[2])
+    for _, part in ipairs(own.parts) do hyper.release(part) end
+    own.version = own.version + 1
+    return step(params, ...)
+  end
 end
 
 -- ---- rules that may be replayed --------------------------------------------
@@ -124,9 +143,9 @@ end
 local function in_doubt(own)
   local list, varying = {}, { "t" }
   for _, part in ipairs(own.parts) do
-    local rule = part.rule
-    for _, name in ipairs { "transform", "all", "update", "after" } do
-      if not rule.tidy then list[#list + 1] = rule[name] end
+    if not part.rule.tidy then
+      local more = hyper.functions(part.rule)
+      table.move(more, 1, #more, #list + 1, list)
     end
   end
   for _, e in ipairs(hyper.schedules(own.parts)) do
