@@ -244,7 +244,6 @@ static void run_or_raise(lua_State *L, Replay *r, Entry *e) {
     }
   } while (sd_lua_retry(L, s, &tried));
   if (s != SD_OK) sd_lua_raise(L, &err);
-  sd_lua_charge(L);
 }
 
 static int call_plain(lua_State *L, int n, int functions) {
@@ -277,6 +276,7 @@ static int call(lua_State *L) {
   int at = FIRST + EACH * number;
   if (r->entries[number].watches) check_captures(L, functions, at + 2);
   Entry *e = &r->entries[number];
+  sd_lua_charge(L); /* before the results, which would age by it */
   lua_rawgeti(L, functions, at + 1);
   int template = lua_gettop(L);
   luaL_checkstack(L, e->values + 8, "jit");

@@ -46,7 +46,7 @@ local written = optim.rule {
     s.m = h.beta1 * s.m + (1 - h.beta1) * g
     s.v = h.beta2 * s.v + (1 - h.beta2) * (g * g)
     local c1, c2 = 1 - h.beta1 ^ h.t, 1 - h.beta2 ^ h.t
-    return p - h.lr / c1 * s.m / (s.v:sqrt() * (1 / c2 ^ 0.5) + h.eps)
+    return p - h.lr / c1 * (s.m / (s.v:sqrt() * (1 / c2 ^ 0.5) + h.eps))
   end }
 
 local function measure(name, list, rule)

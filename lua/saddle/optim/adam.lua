@@ -23,8 +23,8 @@ local function update(p, g, s, h)
     v = s.most
   end
   local root = (1 - h.beta2 ^ h.t) ^ 0.5
-  return p - h.lr / (1 - h.beta1 ^ h.t) * s.m /
-         (v:sqrt() * (1 / root) + h.eps)
+  return p - h.lr / (1 - h.beta1 ^ h.t) *
+             (s.m / (v:sqrt() * (1 / root) + h.eps))
 end
 
 return function(optim)
