@@ -13,8 +13,9 @@
 
 #include <string.h>
 
-/* Work (elements times cost) below which a second thread does not pay. */
-static const double parallel_work = 200e3;
+/* Work (elements times cost) below which a second thread does not pay: the
+** two of them meet in about 5 us. */
+static const double parallel_work = 300e3;
 
 /* Bytes of outputs from which they are written past the caches, being more
 ** than would stay there anyway, and inputs are asked for ahead. */
@@ -25,7 +26,8 @@ enum {
   FAR_BLOCK = BLOCK / 2, /* of many streams L1 holds less of each */
   WIDE_BLOCK = 4 * BLOCK, /* of few streams, more */
   L1_SHARE = 20 << 10,  /* bytes that they may fill */
-  TASK = 64 * BLOCK,    /* elements of a plain task */
+  TASK = 64 * BLOCK,    /* elements of a plain task, at most */
+  FEW_TASKS = 8,        /* that a short run is cut into */
   FOLD_BLOCK = 16 * BLOCK,
   CHUNK = 256 * BLOCK,  /* a longer row is folded in pieces of this */
   STRIP = 16 * BLOCK,   /* columns of a fold over leading dims */
@@ -60,6 +62,7 @@ typedef struct Run {
   int64_t chunks;   /* ROWS: pieces of a row; COLUMNS: of a plane's rows */
   int64_t chunk;    /* their extent */
   int64_t tasks;
+  int64_t task;     /* elements of a plain one */
   SdAccumulator *acc;    /* ROWS: [fold][row][chunk] */
   /* COLUMNS: [plane][chunk][column] */
   char *partial[SD_PROGRAM_INSTRUCTIONS];
@@ -304,10 +307,10 @@ static void run_block(Thread *t, int64_t first, int64_t n) {
 }
 
 static void plain_task(Thread *t, int64_t task) {
-  int64_t end = (task + 1) * TASK;
+  int64_t size = t->run->task, end = (task + 1) * size;
   if (end > t->run->p->numel) end = t->run->p->numel;
   int64_t block = t->run->block;
-  for (int64_t i = task * TASK; i < end; i += block)
+  for (int64_t i = task * size; i < end; i += block)
     run_block(t, i, end - i < block ? end - i : block);
 }
 
@@ -486,6 +489,14 @@ static void plan_columns(Run *r) {
   r->tasks = p->planes * r->chunks * ((p->columns + STRIP - 1) / STRIP);
 }
 
+/* Few tasks of full size would leave threads without one. */
+static void plan_tasks(Run *r) {
+  int64_t n = r->p->numel, blocks = (n + BLOCK - 1) / BLOCK;
+  r->task = (blocks + FEW_TASKS - 1) / FEW_TASKS * BLOCK;
+  if (r->task > TASK) r->task = TASK;
+  r->tasks = n > 0 ? (n + r->task - 1) / r->task : 0;
+}
+
 static void plan_folds(Run *r) {
   if (r->p->layout == SD_FOLD_ROWS) plan_rows(r);
   if (r->p->layout == SD_FOLD_COLUMNS) plan_columns(r);
@@ -560,7 +571,7 @@ static void start_folds(const Run *r) {
 }
 
 static int choose_threads(const Run *r) {
-  double work = (double)r->p->numel * (r->p->cost + 1 + 4 * r->nodd);
+  double work = (double)r->p->numel * (r->p->cost + 2 + 4 * r->nodd);
   if (work < parallel_work || r->tasks < 2) return 1;
   int most = sd_thread_count();
   return most < r->tasks ? most : (int)r->tasks;
@@ -591,7 +602,7 @@ static int prepare(Run *r, const SdProgram *p, const SdArray *const *inputs,
   r->p = p;
   r->ndirect = r->nodd = r->nstreams = r->whole = 0;
   r->chunks = 1;
-  r->tasks = (p->numel + TASK - 1) / TASK;
+  plan_tasks(r);
   bind(r, inputs, outputs, written);
   r->room = p->layout == SD_FOLD_NONE && !r->far ? wide_block(r) : BLOCK;
   r->slot = slot_of(p, r->room);

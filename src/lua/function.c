@@ -294,6 +294,7 @@ static int call(lua_State *L) {
   SdCall c;
   int n = 0, tried = 0, top = lua_gettop(L);
   luaL_checkstack(L, 20, f->op->name);
+  sd_lua_charge(L);
   for (;;) {
     lua_settop(L, top);
     SdNode **h = sd_lua_push_handle(L);
@@ -310,7 +311,6 @@ static int call(lua_State *L) {
   sd_lua_close(L, &b);
   for (int k = 0; k < n; k++)
     sd_lua_settle(L, *(SdNode **)lua_touserdata(L, top + 1 + k));
-  sd_lua_charge(L);
   return n;
 }
 

@@ -276,7 +276,7 @@ static int call(lua_State *L) {
   int at = FIRST + EACH * number;
   if (r->entries[number].watches) check_captures(L, functions, at + 2);
   Entry *e = &r->entries[number];
-  sd_lua_charge(L); /* before the results, which would age by it */
+  sd_lua_charge(L);
   lua_rawgeti(L, functions, at + 1);
   int template = lua_gettop(L);
   luaL_checkstack(L, e->values + 8, "jit");

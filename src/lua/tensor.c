@@ -94,6 +94,9 @@ static int handle_gc(lua_State *L) {
 ** memory of a temporary then serves the next one while it is still in the
 ** caches.  When they have grown by half all the same, and by more than a
 ** last-level cache, a full collection frees what scripts dropped.
+**
+** Called before a result is made, not after: one that lives until the next
+** but one is made, as in x = f(x), then sees one look, and is young still.
 */
 static const size_t least_young = 1u << 20, least_growth = 32u << 20;
 
@@ -136,15 +139,16 @@ static void eval_over(lua_State *L, SdNode *const *roots, int n,
     s = sd_plan_eval_over(roots, n, spent, nspent, &err);
   } while (sd_lua_retry(L, s, &tried));
   if (s != SD_OK) sd_lua_raise(L, &err);
-  sd_lua_charge(L);
 }
 
 void sd_lua_eval(lua_State *L, SdNode *const *roots, int n) {
+  sd_lua_charge(L);
   eval_over(L, roots, n, NULL, 0);
 }
 
 void sd_lua_settle(lua_State *L, SdNode *n) {
-  if (!n->value && sd_node_is_heavy(n) && !n->trace) sd_lua_eval(L, &n, 1);
+  if (!n->value && sd_node_is_heavy(n) && !n->trace)
+    eval_over(L, &n, 1, NULL, 0);
 }
 
 /* ---- operators ---------------------------------------------------------- */
@@ -153,6 +157,7 @@ typedef SdNode *(*Binary)(SdBuilder *b, SdNode *x, SdNode *y);
 
 static int arithmetic(lua_State *L, Binary f, const char *name) {
   SdBuilder b;
+  sd_lua_charge(L);
   SdNode **h = sd_lua_push_handle(L);
   int tried = 0;
   do {
@@ -168,7 +173,6 @@ static int arithmetic(lua_State *L, Binary f, const char *name) {
   } while (1);
   sd_lua_close(L, &b);
   sd_lua_settle(L, *h);
-  sd_lua_charge(L);
   return 1;
 }
 
