@@ -13,9 +13,9 @@
 
 #include <string.h>
 
-/* Work (elements times cost) below which a second thread does not pay: the
-** two of them meet in about 5 us. */
-static const double parallel_work = 300e3;
+/* Work (elements times cost, of some 0.03 ns) below which a second thread does
+** not pay: to meet takes 5 us, on a busy machine 10. */
+static const double parallel_work = 600e3;
 
 /* Bytes of outputs from which they are written past the caches, being more
 ** than would stay there anyway, and inputs are asked for ahead. */
@@ -27,6 +27,9 @@ enum {
   WIDE_BLOCK = 4 * BLOCK, /* of few streams, more */
   L1_SHARE = 20 << 10,  /* bytes that they may fill */
   TASK = 64 * BLOCK,    /* elements of a plain task, at most */
+  GATHER_COST = 24,     /* of an element that lies anywhere */
+  ROW_COST = 8,         /* of a fold over a row, for each of its first */
+  ROW_FULL = 64,        /* elements: short rows are folded many at once */
   FEW_TASKS = 8,        /* that a short run is cut into */
   FOLD_BLOCK = 16 * BLOCK,
   CHUNK = 256 * BLOCK,  /* a longer row is folded in pieces of this */
@@ -571,7 +574,14 @@ static void start_folds(const Run *r) {
 }
 
 static int choose_threads(const Run *r) {
-  double work = (double)r->p->numel * (r->p->cost + 2 + 4 * r->nodd);
+  const SdProgram *p = r->p;
+  int cost = p->cost + 2;
+  for (int i = 0; i < r->nodd; i++)
+    cost += r->odd[i].period ? 2 : GATHER_COST;
+  double work = (double)p->numel * cost;
+  if (p->layout == SD_FOLD_ROWS)
+    work += ROW_COST * (double)p->rows *
+            (double)(p->columns < ROW_FULL ? p->columns : ROW_FULL);
   if (work < parallel_work || r->tasks < 2) return 1;
   int most = sd_thread_count();
   return most < r->tasks ? most : (int)r->tasks;

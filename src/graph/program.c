@@ -118,7 +118,7 @@ int sd_program_instruction(SdProgram *p, SdLoop loop, SdDtype from,
   for (int i = 0; i < nin; i++) c->in[i] = x[i];
   for (int i = nin; i < 3; i++) c->in[i] = -1;
   c->out = add_register(p, REG_TEMP, d);
-  p->cost += loop >= SD_LOOP_SQRT ? 6 : 1;
+  p->cost += loop >= SD_LOOP_EXP && loop <= SD_LOOP_SOFTPLUS ? 6 : 1;
   p->ncode++;
   return c->out;
 }

@@ -7,13 +7,15 @@
 #include "kernels/gemm.h"
 
 #include "base/interrupt.h"
+#include "base/thread.h"
 
 #include <cblas.h>
 #include <string.h>
 
 enum {
-  CUT = 1 << 18,         /* multiplications from which threads pay */
-  CUT_GEMV = 8192,       /* the same of matrix times vector */
+  CUT = 1 << 18,         /* multiplications that OpenBLAS does on one thread */
+  CUT_GEMV = 1 << 18,    /* of matrix times vector: from which threads pay */
+  GEMV = 8192,           /* the same that OpenBLAS does on one thread */
   AREA = 1 << 22,        /* elements of c in a call, at most */
   TILE = 1 << 17,        /* multiplications that a short tile grows to */
   MAX_INT = 1 << 30      /* BLAS counts in ints */
@@ -131,14 +133,21 @@ static void grid_of_panels(SdDtype d, const SdGemm *g, int64_t work,
   limit_calls(d, g, grid);
 }
 
-/* A vector's entries in up to 32 pieces of whole cache lines. */
+/* A vector's entries in up to 32 pieces of whole cache lines, or, where threads
+** do not pay, in calls for which OpenBLAS starts none either. */
 static void grid_of_gemv(const SdGemm *g, int64_t work, Grid *grid) {
-  int64_t n = g->n == 1 ? g->m : g->n;
-  int64_t pieces = at_most(at_most(work / CUT_GEMV, 32), ceil_div(n, 64));
+  int64_t n = g->n == 1 ? g->m : g->n, size, depth = 1 << 27;
+  if (work >= CUT_GEMV) {
+    size = piece_of(n, at_most(32, ceil_div(n, 64)), 16);
+  } else {
+    int64_t row = GEMV / at_most(g->k, GEMV);
+    size = at_most(n, row > 64 ? row : 64);
+    depth = GEMV / size;
+  }
   grid->kind = g->n == 1 ? GEMV_A : GEMV_B;
-  grid->rows = g->n == 1 ? piece_of(n, pieces, 16) : 1;
-  grid->cols = g->n == 1 ? 1 : piece_of(n, pieces, 16);
-  grid->depth = 1 << 27;
+  grid->rows = g->n == 1 ? size : 1;
+  grid->cols = g->n == 1 ? 1 : size;
+  grid->depth = depth;
 }
 
 static Grid grid_of(SdDtype d, const SdGemm *g, int64_t work) {
@@ -271,7 +280,13 @@ static void clear_all(SdDtype d, const SdGemm *g, int64_t count,
       clear(d, g->n, (char *)c[i] + r * row, 1);
 }
 
-/* A region without threads would still cost more than a small product. */
+/* A region of threads would cost more, and OpenBLAS starts none for a piece. */
+static int is_short(const Grid *grid, const SdGemm *g, int64_t work) {
+  if (grid->kind != GEMM) return work < CUT_GEMV;
+  return work < 2 * CUT &&
+         grid->rows * grid->cols * at_most(g->k, grid->depth) <= CUT;
+}
+
 void sd_gemm_batch(SdDtype d, const SdGemm *g, int64_t count,
                    const void *const *a, const void *const *b,
                    void *const *c) {
@@ -284,7 +299,7 @@ void sd_gemm_batch(SdDtype d, const SdGemm *g, int64_t count,
   Batch w = {d, g, grid_of(d, g, work), a, b, c};
   int64_t pieces = w.grid.down * w.grid.across, total = count * pieces;
   int64_t all = saturating_mul(work, count);
-  if (all < (w.grid.kind == GEMM ? CUT : CUT_GEMV)) {
+  if (is_short(&w.grid, g, all) || sd_thread_count() == 1) {
     run_pieces(&w, 0, total);
     return;
   }
