@@ -21,7 +21,7 @@ enum {
   TILE = 16384,       /* elements a tile holds at most */
   TURNED_ROWS = 64,   /* of a tile whose rows are read across memory */
   TURNED_COLS = 256,
-  PARALLEL = 32768    /* elements from which threads pay */
+  PARALLEL = 65536    /* elements from which threads pay */
 };
 
 #define INLINE static inline __attribute__((always_inline))

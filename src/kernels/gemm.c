@@ -14,6 +14,7 @@
 
 enum {
   CUT = 1 << 18,         /* multiplications that OpenBLAS does on one thread */
+  SHORT = 1 << 20,       /* of all products: from which threads pay */
   CUT_GEMV = 1 << 18,    /* of matrix times vector: from which threads pay */
   GEMV = 8192,           /* the same that OpenBLAS does on one thread */
   AREA = 1 << 22,        /* elements of c in a call, at most */
@@ -28,6 +29,8 @@ typedef struct Grid {
   Kind kind;
   int64_t rows, cols, depth; /* of a piece */
   int64_t down, across;
+  int64_t alone; /* multiplications of a call that OpenBLAS starts no threads
+                    for */
 } Grid;
 
 static int64_t at_most(int64_t n, int64_t limit) {
@@ -101,6 +104,7 @@ static void grid_of_tiles(SdDtype d, const SdGemm *g, Grid *grid) {
   grid->rows = piece_of(g->m, ceil_div(g->m, rows), 4);
   grid->cols = piece_of(g->n, ceil_div(g->n, cols), 16);
   grid->depth = piece_of(g->k, ceil_div(g->k, depth), 16);
+  grid->alone = 1000000;
 }
 
 /* A call cannot be interrupted: none may take longer than about a tenth of a
@@ -152,7 +156,7 @@ static void grid_of_gemv(const SdGemm *g, int64_t work, Grid *grid) {
 
 static Grid grid_of(SdDtype d, const SdGemm *g, int64_t work) {
   Grid grid = {GEMM, at_most(g->m, MAX_INT), at_most(g->n, MAX_INT), MAX_INT,
-               1, 1};
+               1, 1, CUT};
   if (g->n == 1 || g->m == 1) grid_of_gemv(g, work, &grid);
   else if (work >= CUT && tiles_pay(d, g, work)) grid_of_tiles(d, g, &grid);
   else if (work >= CUT) grid_of_panels(d, g, work, &grid);
@@ -280,11 +284,11 @@ static void clear_all(SdDtype d, const SdGemm *g, int64_t count,
       clear(d, g->n, (char *)c[i] + r * row, 1);
 }
 
-/* A region of threads would cost more, and OpenBLAS starts none for a piece. */
+/* Threads that sleep take tens of microseconds to come. */
 static int is_short(const Grid *grid, const SdGemm *g, int64_t work) {
   if (grid->kind != GEMM) return work < CUT_GEMV;
-  return work < 2 * CUT &&
-         grid->rows * grid->cols * at_most(g->k, grid->depth) <= CUT;
+  return work < SHORT &&
+         grid->rows * grid->cols * at_most(g->k, grid->depth) <= grid->alone;
 }
 
 void sd_gemm_batch(SdDtype d, const SdGemm *g, int64_t count,
