@@ -23,6 +23,8 @@ static const double far_bytes = 16e6;
 
 enum {
   AHEAD = 4,            /* blocks */
+  LINE = 16,            /* elements that a vector or a cache line holds */
+  NEAR = 4096,          /* bytes of scratch that the stack has */
   FAR_BLOCK = BLOCK / 2, /* of many streams L1 holds less of each */
   WIDE_BLOCK = 4 * BLOCK, /* of few streams, more */
   L1_SHARE = 20 << 10,  /* bytes that they may fill */
@@ -615,6 +617,7 @@ static int prepare(Run *r, const SdProgram *p, const SdArray *const *inputs,
   plan_tasks(r);
   bind(r, inputs, outputs, written);
   r->room = p->layout == SD_FOLD_NONE && !r->far ? wide_block(r) : BLOCK;
+  if (p->numel < r->room) r->room = (int)(p->numel / LINE + 1) * LINE;
   r->slot = slot_of(p, r->room);
   r->block = r->far ? FAR_BLOCK : is_one_loop(r) ? TASK : r->room;
   plan_folds(r);
@@ -657,9 +660,10 @@ SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,
   Run r;
   int threads = prepare(&r, p, inputs, outputs, 0);
   size_t bytes = layout_memory(&r, threads, NULL);
-  char *memory = sd_memory_alloc(bytes, err);
+  _Alignas(64) char near[NEAR];
+  char *memory = bytes <= NEAR ? near : sd_memory_alloc(bytes, err);
   if (!memory) return err->code;
   run_in(&r, threads, memory, outputs);
-  sd_memory_free(memory, bytes);
+  if (memory != near) sd_memory_free(memory, bytes);
   return sd_interrupt_check(err);
 }
