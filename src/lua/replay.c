@@ -17,6 +17,7 @@
 typedef struct Entry {
   char *key;
   size_t length;
+  int made;     /* complete; until then found by nobody */
   int form;     /* of the carried tree that the plan takes */
   int next;     /* of the one it leaves */
   int nx, ny;   /* inputs and outputs in all */
@@ -29,11 +30,12 @@ typedef struct Entry {
 } Entry;
 
 typedef struct Replay {
-  Entry *entries;
+  Entry **entries; /* each stays where it is when others are made */
   size_t count, capacity;
   SdSignature signature; /* of the call under way */
   SdArray *carried;
   int ncarried, form;
+  unsigned calls; /* begun */
 } Replay;
 
 /* Places in the user value, a list: the three functions, then of each entry
@@ -52,6 +54,7 @@ static void free_entry(Entry *e) {
   sd_memory_free(e->key, e->length);
   sd_memory_free(e->arrays, array_bytes(e));
   sd_memory_free(e->handles, (size_t)e->nresults * sizeof *e->handles);
+  sd_memory_free(e, sizeof *e);
 }
 
 static void drop_carried(Replay *r) {
@@ -63,7 +66,7 @@ static void drop_carried(Replay *r) {
 
 static int replay_gc(lua_State *L) {
   Replay *r = lua_touserdata(L, 1);
-  for (size_t i = 0; i < r->count; i++) free_entry(&r->entries[i]);
+  for (size_t i = 0; i < r->count; i++) free_entry(r->entries[i]);
   sd_memory_free(r->entries, r->capacity * sizeof *r->entries);
   sd_lua_signature_free(&r->signature);
   drop_carried(r);
@@ -76,8 +79,8 @@ static int replay_gc(lua_State *L) {
 static int find(const Replay *r) {
   const SdSignature *s = &r->signature;
   for (size_t i = 0; i < r->count; i++) {
-    const Entry *e = &r->entries[i];
-    if (e->form == r->form && e->length == s->length &&
+    const Entry *e = r->entries[i];
+    if (e->made && e->form == r->form && e->length == s->length &&
         !memcmp(e->key, s->text, s->length))
       return (int)i;
   }
@@ -116,10 +119,9 @@ static int integer_field(lua_State *L, int i, const char *name) {
   return v;
 }
 
-/* Fills a fresh entry from the table that make returned, on the top. */
-static void fill_entry(lua_State *L, const Replay *r, Entry *e, int functions,
-                       int at) {
-  const SdSignature *s = &r->signature;
+/* Fills a fresh entry from the table that the function make returned, on the
+** top. */
+static void fill_entry(lua_State *L, Entry *e, int functions, int at) {
   int made = lua_gettop(L);
   SdError err;
   lua_getfield(L, made, "plan");
@@ -133,38 +135,45 @@ static void fill_entry(lua_State *L, const Replay *r, Entry *e, int functions,
   e->arrays = sd_memory_alloc(array_bytes(e), &err);
   e->handles =
       sd_memory_alloc((size_t)e->nresults * sizeof *e->handles, &err);
-  e->key = sd_memory_alloc(s->length, &err);
-  if (!e->arrays || !e->handles || !e->key) sd_lua_raise(L, &err);
-  memcpy(e->key, s->text, s->length);
+  if (!e->arrays || !e->handles) sd_lua_raise(L, &err);
   lua_rawseti(L, functions, at);
   lua_getfield(L, made, "results");
   push_template(L, e, lua_gettop(L));
   lua_rawseti(L, functions, at + 1);
   e->watches = lua_getfield(L, made, "captures") == LUA_TTABLE;
   lua_rawseti(L, functions, at + 2);
-  e->length = s->length;
-  e->form = r->form;
+  e->made = 1;
 }
 
-/* Runs Lua to make the entry for the arguments at 1 .. n; returns its
-** number.  The arguments are signed again after it, for Lua may have called
-** this very replay meanwhile. */
-static int make(lua_State *L, Replay *r, int n, int functions) {
+/* A new entry for the signature of the call under way. */
+static SdStatus add_entry(Replay *r, SdError *err) {
+  const SdSignature *s = &r->signature;
+  if (sd_memory_grow(&r->entries, &r->capacity, r->count + 1,
+                     sizeof *r->entries, err) != SD_OK)
+    return err->code;
+  Entry *e = r->entries[r->count] = sd_memory_alloc(sizeof *e, err);
+  if (!e) return err->code;
+  r->count++;
+  *e = (Entry){.form = r->form, .length = s->length,
+               .key = sd_memory_alloc(s->length, err)};
+  if (!e->key) return err->code;
+  memcpy(e->key, s->text, s->length);
+  return SD_OK;
+}
+
+/* Runs Lua to make the entry for the arguments at 1 .. n.  These are signed
+** again after it, for Lua may have called this very replay meanwhile. */
+static void make(lua_State *L, Replay *r, int n, int functions) {
   SdError err;
   int top = lua_gettop(L);
   lua_rawgeti(L, functions, MAKE);
   for (int i = 1; i <= n; i++) lua_pushvalue(L, i);
   lua_call(L, n, 1);
   sign(L, r, 1, n);
-  if (sd_memory_grow(&r->entries, &r->capacity, r->count + 1,
-                     sizeof *r->entries, &err) != SD_OK)
-    sd_lua_raise(L, &err);
-  Entry *e = &r->entries[r->count];
-  *e = (Entry){.form = -1}; /* found by nobody until it is complete */
-  int number = (int)r->count++;
-  fill_entry(L, r, e, functions, FIRST + EACH * number);
+  int number = (int)r->count;
+  if (add_entry(r, &err) != SD_OK) sd_lua_raise(L, &err);
+  fill_entry(L, r->entries[number], functions, FIRST + EACH * number);
   lua_settop(L, top);
-  return number;
 }
 
 /* ---- calls -------------------------------------------------------------- */
@@ -178,7 +187,7 @@ static void push_roomy(lua_State *L, int i) {
 }
 
 /* Pushes the part of the results at i with fresh handles in it. */
-static void push_fresh(lua_State *L, const Entry *e, int i) {
+static void push_fresh(lua_State *L, int i) {
   if (lua_islightuserdata(L, i)) {
     SdNode ***place = lua_touserdata(L, i);
     *place = sd_lua_push_handle(L);
@@ -194,7 +203,7 @@ static void push_fresh(lua_State *L, const Entry *e, int i) {
   lua_pushnil(L);
   while (lua_next(L, i)) {
     lua_pushvalue(L, -2);
-    push_fresh(L, e, lua_gettop(L) - 1);
+    push_fresh(L, lua_gettop(L) - 1);
     lua_rawset(L, made);
     lua_pop(L, 1);
   }
@@ -226,12 +235,15 @@ static SdStatus run(Replay *r, Entry *e, SdArray *carried, SdError *err) {
   return SD_OK;
 }
 
-static void run_or_raise(lua_State *L, Replay *r, Entry *e) {
+/* Returns 0, having done nothing, when a finalizer came in between. */
+static int run_or_raise(lua_State *L, Replay *r, Entry *e) {
   int kept = e->ny - e->nresults, tried = 0;
   size_t bytes = (size_t)kept * sizeof(SdArray);
+  unsigned number = r->calls;
   SdError err;
   SdStatus s;
   do {
+    if (r->calls != number) return 0;
     SdArray *carried = sd_memory_alloc(bytes, &err);
     s = carried ? run(r, e, carried, &err) : err.code;
     if (s == SD_OK) {
@@ -244,6 +256,7 @@ static void run_or_raise(lua_State *L, Replay *r, Entry *e) {
     }
   } while (sd_lua_retry(L, s, &tried));
   if (s != SD_OK) sd_lua_raise(L, &err);
+  return 1;
 }
 
 static int call_plain(lua_State *L, int n, int functions) {
@@ -260,33 +273,48 @@ static void check_captures(lua_State *L, int functions, int at) {
   lua_call(L, 1, 0);
 }
 
+/* Pushes the results of the entry, with fresh handles; their number. */
+static int push_results(lua_State *L, const Entry *e, int functions, int at) {
+  int values = e->values;
+  lua_rawgeti(L, functions, at + 1);
+  int template = lua_gettop(L);
+  luaL_checkstack(L, values + 8, "jit");
+  for (int k = 1; k <= values; k++) {
+    lua_rawgeti(L, template, k);
+    push_fresh(L, lua_gettop(L));
+    lua_remove(L, -2);
+  }
+  return values;
+}
+
+/* Whatever allocates may run a finalizer, and that may call this very replay:
+** the call then begins anew. */
 static int call(lua_State *L) {
-  int n = lua_gettop(L), functions = n + 2;
+  int n = lua_gettop(L), functions = n + 2, values;
   luaL_checkstack(L, n + 20, "jit");
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_getiuservalue(L, n + 1, 1);
   Replay *r = lua_touserdata(L, n + 1);
-  sign(L, r, 1, n);
-  /* Inside another trace, whose tracers the function may have captured, it
-  ** is simply run. */
-  if (r->signature.traced || sd_trace_current())
-    return call_plain(L, n, functions);
-  int number = find(r);
-  if (number < 0) number = make(L, r, n, functions);
-  int at = FIRST + EACH * number;
-  if (r->entries[number].watches) check_captures(L, functions, at + 2);
-  Entry *e = &r->entries[number];
   sd_lua_charge(L);
-  lua_rawgeti(L, functions, at + 1);
-  int template = lua_gettop(L);
-  luaL_checkstack(L, e->values + 8, "jit");
-  for (int k = 1; k <= e->values; k++) {
-    lua_rawgeti(L, template, k);
-    push_fresh(L, e, lua_gettop(L));
-    lua_remove(L, -2);
+  for (;;) {
+    unsigned begun = ++r->calls;
+    lua_settop(L, functions);
+    sign(L, r, 1, n);
+    /* Inside another trace, whose tracers the function may have captured, it
+    ** is simply run. */
+    if (r->signature.traced || sd_trace_current())
+      return call_plain(L, n, functions);
+    int number = find(r);
+    if (number < 0) {
+      make(L, r, n, functions);
+      continue;
+    }
+    int at = FIRST + EACH * number;
+    if (r->entries[number]->watches) check_captures(L, functions, at + 2);
+    values = push_results(L, r->entries[number], functions, at);
+    if (r->calls == begun && run_or_raise(L, r, r->entries[number])) break;
   }
-  run_or_raise(L, r, e);
-  return e->values;
+  return values;
 }
 
 /* replay(make, plain, check) -> function, replay.  make(...) returns a table:

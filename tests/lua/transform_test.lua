@@ -606,4 +606,31 @@ do
   same(still.b[1], { 2 }, "stop_gradient of a tree")
 end
 
+do -- a finalizer may call the very replay whose call collects
+  local f = sd.jit(function(x, y) return x * 2 + y, { x - y }, x:sum() end)
+  local runs, wrong = 0, 0
+  local function litter()
+    setmetatable({}, { __gc = function()
+      runs = runs + 1
+      if runs > 3000 then return end
+      local m = runs % 17 + 1
+      f(sd.ones(m), sd.ones(m))
+      litter()
+    end })
+  end
+  for _ = 1, 20 do litter() end
+  local mode = collectgarbage("incremental", 1, 1000, 10)
+  for i = 1, 3000 do
+    local m = i % 5 + 1
+    local a, b, c = f(sd.ones(m), sd.full({ m }, 3))
+    if a:size(1) ~= m or a[m]:item() ~= 5 or b[1][m]:item() ~= -2 or
+       c:item() ~= m then
+      wrong = wrong + 1
+    end
+  end
+  collectgarbage(mode)
+  tap.ok(runs > 100 and wrong == 0, ("%d calls by finalizers, %d wrong results")
+    :format(runs, wrong))
+end
+
 tap.done()
