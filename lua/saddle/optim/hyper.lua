@@ -129,7 +129,8 @@ function hyper.set(part, name, v)
   times[name] = (times[name] or 0) + 1
   if type(v) == "number" and times[name] >= often then
     local last = setmetatable({ value = v }, held)
-    if may_vary(part, name, last) then v = last end
+    if may_vary(part, name, last) then v = last
+    else times[name] = -math.huge end
   end
   part.hyper[name] = v
   if name == "seed" then part.generator = nil end

@@ -79,12 +79,13 @@ end
 --- done(count, { params, .. }, results ..) does, the step counting when count
 --- is called.
 function replay.new(own, o)
-  local list, timely, run, version
+  local list, timely, run, version, doubtful
   local carrier, done = {}, o.done
   local function build()
     if own.carrier == carrier then replay.settle(own) end
     version = own.version
     list = timed(own)
+    doubtful = holds_in_doubt(own)
     timely = #list > 0 or own.phased
     -- What tracing draws is drawn again when the plan runs.
     local function rewound(streams, ...)
@@ -114,7 +115,6 @@ function replay.new(own, o)
     return ...
   end
   local function step(params, ...)
-    if version ~= own.version then build() end
     if own.carrier ~= carrier then take_over(params) end
     local t = own.t + 1
     local values = timely and values_at(own, list, t) or false
@@ -126,12 +126,14 @@ function replay.new(own, o)
   end
   return function(params, ...)
     if core.is_tracing() then return o.plain(params, ...) end
-    if not holds_in_doubt(own) then return step(params, ...) end
+    if version ~= own.version then build() end
+    if not doubtful then return step(params, ...) end
     local out = table.pack(pcall(step, params, ...))
     if out[1] then return table.unpack(out, 2, out.n) end
     stepper.pass_interrupt(out[2])
     for _, part in ipairs(own.parts) do hyper.release(part) end
     own.version = own.version + 1
+    build()
     return step(params, ...)
   end
 end
