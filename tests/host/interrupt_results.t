@@ -5,8 +5,9 @@
 command -v timeout >/dev/null || { echo "1..0 # skip no timeout"; exit; }
 
 # press CODE: runs CODE, in which ctrl_c() presses Ctrl-C, and ctrl_c_after(n)
-# does so n hundred instructions of Lua later: by what was done, not by the
-# clock, so that no machine is too fast or too slow.
+# does so n hundred instructions of Lua later, and pressing(n, at, product) is an
+# operator in whose product number at it is pressed: by what was done, not by
+# the clock, so that no machine is too fast or too slow.
 press() {
   timeout -k 5 90 "$SADDLE" -e '
     function ctrl_c() io.popen("kill -INT $PPID"):close() end
@@ -17,6 +18,15 @@ press() {
         debug.sethook()
         ctrl_c()
       end, "", 100)
+    end
+    function pressing(n, at, product, dtype)
+      local calls = 0
+      return sd.curvature.operator { n = n, dtype = dtype, check = false,
+        matvec = function(v)
+          calls = calls + 1
+          if calls == at then ctrl_c() end
+          return product(v)
+        end }
     end
     '"$1" >"$work/out" 2>"$work/err" </dev/null
   collect $?
@@ -32,13 +42,7 @@ kept() {
 keeps() {
   press "
     local w = sd.linspace(1, 2, 3000, { dtype = 'f64' })
-    local calls = 0
-    local A = sd.curvature.operator { n = 3000, dtype = 'f64', check = false,
-      matvec = function(v)
-        calls = calls + 1
-        if calls == $2 then ctrl_c() end
-        return w * v
-      end }
+    local A = pressing(3000, $2, function(v) return w * v end, 'f64')
     $3"
   kept "$1"
 }
@@ -79,37 +83,20 @@ keeps "a log-determinant" 100 '
   local s, e, q, why = A:logdet { method = "lanczos", steps = 1000 }
   print(why, q ~= q and math.abs(s / w:log():sum():item() - 1) < 0.01)'
 
-press 'local calls = 0
-  local A = sd.curvature.operator { n = 3000, dtype = "f64", check = false,
-    matvec = function(v)
-      calls = calls + 1
-      if calls == 100 then ctrl_c() end
-      return 2 * v
-    end }
+press 'local A = pressing(3000, 100, function(v) return 2 * v end, "f64")
   print(pcall(A.dense, A))'
 like "$out" "false*interrupted" "a matrix is whole or none"
 
 # The time to make and to use what was kept does not run out with that to clean
 # up.
-press 'local calls, w = 0, sd.linspace(1, 2, 100000)
-  local A = sd.curvature.operator { n = 100000, check = false,
-    matvec = function(v)
-      calls = calls + 1
-      if calls == 90 then ctrl_c() end
-      return w * v
-    end }
+press 'local w = sd.linspace(1, 2, 100000)
+  local A = pressing(100000, 90, function(v) return w * v end)
   local e = A:eigs { k = 10, tol = 1e-12 }
   local start = sd.clock()
   while sd.clock() - start < 0.4 do end
   print(e.reason, e.values:numel() == 10)'
 kept "eigenvectors that take their time"
-press 'local calls = 0
-  local A = sd.curvature.operator { n = 3000, dtype = "f64", check = false,
-    matvec = function(v)
-      calls = calls + 1
-      if calls == 90 then ctrl_c() end
-      return 2 * v
-    end }
+press 'local A = pressing(3000, 90, function(v) return 2 * v end, "f64")
   A:lanczos { steps = 200 }
   while true do pcall(A.lanczos, A, { steps = 200 }) end'
 is "$status" 130 "it runs out, though"

@@ -331,4 +331,32 @@ do -- Lanczos: the basis and a few vectors, however many steps
          ("%d Lanczos steps take %.1f vectors at most"):format(steps, plain))
   tap.ok(damped <= steps + 1 + 10, ("of a sum %.1f"):format(damped))
 end
+do -- of x = f(x) two results, not ten, wait for the collector
+  collectgarbage "generational"
+  local count, n = 100, 10000
+  local function list()
+    local out = {}
+    for i = 1, count do out[i] = sd.ones(n) end
+    return sd.eval(out)
+  end
+  local halve = sd.jit(function(x)
+    local out = {}
+    for i = 1, count do out[i] = x[i] * 0.5 end
+    return out
+  end)
+  local opt, g = sd.optim.adam { lr = 0.1 }, list()
+  local function apply(x) return opt:apply(x, g) end
+  for name, f in pairs { ["a replay"] = halve, ["an optimizer"] = apply } do
+    local x = list()
+    for _ = 1, 3 do x = f(x) end
+    collectgarbage()
+    local base, most = core.memory().live, 0
+    for _ = 1, 12 do
+      x = f(x)
+      most = math.max(most, core.memory().live - base)
+    end
+    local results = most / (4 * n * count)
+    tap.ok(results <= 3, ("%s: %.1f results"):format(name, results))
+  end
+end
 tap.done()
