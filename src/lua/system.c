@@ -78,7 +78,6 @@ static int core_stats(lua_State *L) {
   return 1;
 }
 
-/* Seconds on a clock that never jumps. */
 /* keep_interrupt(): a loop in Lua that Ctrl-C ended keeps what it has */
 static int core_keep_interrupt(lua_State *L) {
   (void)L;
@@ -86,6 +85,7 @@ static int core_keep_interrupt(lua_State *L) {
   return 0;
 }
 
+/* Seconds on a clock that never jumps. */
 static int core_clock(lua_State *L) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);

@@ -491,6 +491,7 @@ static double bytes_of(SdNode *const *nodes, int n) {
 static int core_eval(lua_State *L) {
   int n, nspent = 0;
   lua_settop(L, 2);
+  sd_lua_charge(L);
   SdNode **roots = push_nodes(L, 1, &n), **spent = NULL;
   if (!lua_isnil(L, 2)) spent = push_nodes(L, 2, &nspent);
   for (int k = 0; k < nspent; k++)
