@@ -33,6 +33,8 @@ enum {
   ROW_COST = 8,         /* of a fold over a row, for each of its first */
   ROW_FULL = 64,        /* elements: short rows are folded many at once */
   FEW_TASKS = 8,        /* that a short run is cut into */
+  RUNS = 3,             /* the one before which a program is compiled */
+  LONG = 1 << 16,       /* elements: before the first */
   FOLD_BLOCK = 16 * BLOCK,
   CHUNK = 256 * BLOCK,  /* a longer row is folded in pieces of this */
   STRIP = 16 * BLOCK,   /* columns of a fold over leading dims */
@@ -300,6 +302,11 @@ static void run_block(Thread *t, int64_t first, int64_t n) {
   for (int i = 0; i < r->nodd; i++) gather(t, i, first, n);
   for (int i = 0; i < p->ncode; i++) {
     const Instruction *c = &p->code[i];
+    if (c->fused) {
+      sd_fuse_call(c->fused, n, t->reg);
+      i += c->span - 1;
+      continue;
+    }
     c->fn(n, t->reg[c->out], c->in[0] < 0 ? NULL : t->reg[c->in[0]],
           c->in[1] < 0 ? NULL : t->reg[c->in[1]],
           c->in[2] < 0 ? NULL : t->reg[c->in[2]]);
@@ -609,8 +616,12 @@ static int wide_block(const Run *r) {
 }
 
 /* Everything about a run but its memory; returns how many threads. */
-static int prepare(Run *r, const SdProgram *p, const SdArray *const *inputs,
+static int prepare(Run *r, SdProgram *p, const SdArray *const *inputs,
                    SdArray *const *outputs, double written) {
+  if (p->runs < RUNS && (++p->runs == RUNS || p->numel >= LONG)) {
+    p->runs = RUNS;
+    sd_program_compile(p);
+  }
   r->p = p;
   r->ndirect = r->nodd = r->nstreams = r->whole = 0;
   r->chunks = 1;
@@ -646,7 +657,7 @@ static void run_in(Run *r, int threads, void *memory,
   if (r->p->layout == SD_FOLD_COLUMNS) store_columns(r, outputs);
 }
 
-void sd_program_run_whole(const SdProgram *p, const SdArray *const *inputs,
+void sd_program_run_whole(SdProgram *p, const SdArray *const *inputs,
                           SdArray *const *outputs, double written,
                           void *scratch) {
   Run r;
@@ -655,7 +666,7 @@ void sd_program_run_whole(const SdProgram *p, const SdArray *const *inputs,
   run_in(&r, threads, scratch, outputs);
 }
 
-SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,
+SdStatus sd_program_run(SdProgram *p, const SdArray *const *inputs,
                         SdArray *const *outputs, SdError *err) {
   Run r;
   int threads = prepare(&r, p, inputs, outputs, 0);

@@ -41,7 +41,9 @@ SdProgram *sd_program_retain(SdProgram *p) {
 }
 
 void sd_program_release(SdProgram *p) {
-  if (--p->users == 0) sd_memory_free(p, p->bytes);
+  if (--p->users > 0) return;
+  for (int i = 0; i < p->ncode; i++) sd_fuse_free(p->code[i].fused);
+  sd_memory_free(p, p->bytes);
 }
 
 static int add_register(SdProgram *p, RegisterKind kind, SdDtype d) {
@@ -117,6 +119,7 @@ int sd_program_instruction(SdProgram *p, SdLoop loop, SdDtype from,
   c->from = from;
   for (int i = 0; i < nin; i++) c->in[i] = x[i];
   for (int i = nin; i < 3; i++) c->in[i] = -1;
+  c->fused = NULL;
   c->out = add_register(p, REG_TEMP, d);
   p->cost += loop >= SD_LOOP_EXP && loop <= SD_LOOP_SOFTPLUS ? 6 : 1;
   p->ncode++;
@@ -191,6 +194,11 @@ static int absorb(SdProgram *p, const Use *use, Instruction *c, int j,
   return 1;
 }
 
+static void become(Instruction *c, SdLoop loop) {
+  c->loop = loop;
+  c->fn = sd_loop(c->from, loop);
+}
+
 /* s x + t, s x - t, t - s x */
 static void shift(SdProgram *p, const Use *use, Instruction *c) {
   int j = !c->scalar, minus = c->loop == SD_LOOP_SUB;
@@ -201,7 +209,7 @@ static void shift(SdProgram *p, const Use *use, Instruction *c) {
   pair.factor[1] = c->in[c->scalar];
   pair.minus[0] = minus && j == 1;
   pair.minus[1] = minus && j == 0;
-  c->fn = sd_loop(c->from, SD_LOOP_SCALE_SHIFT);
+  become(c, SD_LOOP_SCALE_SHIFT);
   c->in[0] = x;
   c->in[1] = -1;
   c->in[2] = add_pair(p, c->from, &pair);
@@ -211,14 +219,14 @@ static void shift(SdProgram *p, const Use *use, Instruction *c) {
 static void add_products(SdProgram *p, const Use *use, Instruction *c) {
   Pair pair = {.factor = {-1, -1}, .minus = {0, c->loop == SD_LOOP_SUB}};
   if (absorb(p, use, c, 0, &pair) + absorb(p, use, c, 1, &pair)) {
-    c->fn = sd_loop(c->from, SD_LOOP_AXPBY);
+    become(c, SD_LOOP_AXPBY);
     c->in[2] = add_pair(p, c->from, &pair);
     return;
   }
   for (int j = 0; j < 2 && c->loop == SD_LOOP_ADD; j++) {
     Instruction *m = only_for(p, use, c->in[j], SD_LOOP_MUL);
     if (!m || m->scalar >= 0) continue;
-    c->fn = sd_loop(c->from, SD_LOOP_MULADD);
+    become(c, SD_LOOP_MULADD);
     c->in[2] = c->in[!j];
     c->in[0] = m->in[0];
     c->in[1] = m->in[1];

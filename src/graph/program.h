@@ -58,14 +58,14 @@ int sd_program_may_share(const SdProgram *p, int input, int output);
 /* outputs, then folds: contiguous arrays of the right shapes.  An output
 ** may share its buffer with a contiguous input of the same extent and
 ** element size. */
-SdStatus sd_program_run(const SdProgram *p, const SdArray *const *inputs,
+SdStatus sd_program_run(SdProgram *p, const SdArray *const *inputs,
                         SdArray *const *outputs, SdError *err);
 
 /* The same where nothing may fail any more: scratch has as many bytes as
 ** sd_program_scratch says will do for any operands, and an interrupt waits.
 ** written: the bytes of all that is written before somebody reads it. */
 size_t sd_program_scratch(const SdProgram *p);
-void sd_program_run_whole(const SdProgram *p, const SdArray *const *inputs,
+void sd_program_run_whole(SdProgram *p, const SdArray *const *inputs,
                           SdArray *const *outputs, double written,
                           void *scratch);
 

@@ -3,6 +3,7 @@
 #define SD_PROGRAM_PRIVATE_H
 
 #include "graph/program.h"
+#include "kernels/fuse.h"
 
 typedef enum RegisterKind {
   REG_INPUT,    /* a whole input; index: which */
@@ -28,6 +29,8 @@ typedef struct Instruction {
   SdLoop loop;
   SdDtype from;
   int scalar; /* which of two inputs is one element for all, or -1 */
+  SdFused *fused; /* does this one and the following, span in all, or NULL */
+  int span;
 } Instruction;
 
 /* The factors of an AXPBY: scalar registers, -1 standing for 1. */
@@ -69,6 +72,7 @@ struct SdProgram {
   int cost;    /* of one element, in simple instructions */
   size_t widest; /* bytes of an element, at most */
   int users;     /* steps of plans that hold it */
+  int runs;      /* begun, until it is compiled */
   size_t bytes;  /* of all, the arrays included */
   Register *regs;
   Instruction *code;
@@ -77,5 +81,8 @@ struct SdProgram {
   Constant *constants;
   int *inputs, *outputs, *splats; /* registers */
 };
+
+/* Runs of instructions become machine code, where that can be had. */
+void sd_program_compile(SdProgram *p);
 
 #endif

@@ -1,0 +1,65 @@
+-- A plan that runs often has its programs made into machine code: the bits
+-- are those of the first run.
+
+local here = debug.getinfo(1, "S").source:match "^@(.*)[/\\]" or "."
+package.path = here .. "/?.lua;" .. package.path
+local common = require "common"
+local sd, tap = common.sd, common.tap
+
+local function bits(x)
+  local t = {}
+  for i, y in ipairs(x:flatten():totable()) do t[i] = string.pack("d", y) end
+  return table.concat(t)
+end
+
+local cases = {
+  { "an Adam step", function(p, g, m, v)
+    m = 0.9 * m + 0.1 * g
+    v = 0.999 * v + 0.001 * g ^ 2
+    return { p - 0.01 * (m / 0.19) / ((v / 0.002):sqrt() + 1e-8), m, v }
+  end },
+  { "a derivative of tanh", function(p, g)
+    local h = (p + g):tanh()
+    return { h, (1 - h * h) * g, -(h * h), sd.abs(h) }
+  end },
+  { "a sum of rows", function(p, g, m)
+    local y = (p * g - m) * (p + 2)
+    return { y:sum(-1), y }
+  end },
+  { "a sum of columns", function(p, g, m)
+    return { ((p - g) / (sd.abs(m) + 1)):sum(1), sd.maximum(p, g) - m }
+  end },
+  { "a bias along rows", function(p, g)
+    local b = g:sum(1, { keepdim = true })
+    return { sd.relu(p * b + 1) * 0.5, (p - b) / 3 }
+  end },
+  { "numbers of each dtype in one pass", function(p, g)
+    return { (p + g):to("f64") * 2 + 1, (p * g + 1):to("f32") - 2 }
+  end },
+}
+
+for _, dtype in ipairs { "f32", "f64" } do
+  for _, shape in ipairs { { 1 }, { 3 }, { 16 }, { 5, 7 }, { 64, 32 },
+                           { 40, 1000 } } do
+    for _, case in ipairs(cases) do
+      local x = {}
+      for i = 1, 4 do
+        x[i] = sd.randn(shape, { dtype = dtype,
+                                 generator = sd.generator(i) })
+      end
+      x[4] = x[4] * x[4]
+      local f = sd.jit(case[2])
+      local first, same = f(table.unpack(x)), true
+      for _ = 1, 6 do
+        local again = f(table.unpack(x))
+        for i, y in ipairs(first) do
+          same = same and bits(y) == bits(again[i])
+        end
+      end
+      tap.ok(same, ("%s, %s of %s"):format(case[1], dtype,
+                                           table.concat(shape, " x ")))
+    end
+  end
+end
+
+tap.done()
