@@ -17,33 +17,29 @@ static SdBuffer *buffer_new(size_t bytes, SdError *err) {
   return NULL;
 }
 
-static void buffer_free(SdBuffer *b) {
+void sd_buffer_free(SdBuffer *b) {
   int together = b->bytes <= TOGETHER;
   if (!together) sd_memory_free(b->data, b->bytes);
   sd_memory_free(b, RECORD + (together ? b->bytes : 0));
 }
 
-SdStatus sd_array_new(SdArray *a, SdDtype dtype, const SdShape *shape,
-                      SdError *err) {
-  size_t bytes = (size_t)sd_shape_numel(shape) * sd_dtype_size(dtype);
+void sd_array_describe(SdArray *a, SdDtype dtype, const SdShape *shape) {
+  *a = (SdArray){.dtype = dtype, .shape = *shape};
+  sd_shape_strides(shape, a->strides);
+}
+
+SdStatus sd_array_allocate(SdArray *a, SdError *err) {
+  size_t bytes = (size_t)sd_array_numel(a) * sd_dtype_size(a->dtype);
   SdBuffer *b = a->buffer = buffer_new(bytes, err);
   if (!b) return err->code;
   a->data = b->data;
-  a->dtype = dtype;
-  a->shape = *shape;
-  sd_shape_strides(shape, a->strides);
   return SD_OK;
 }
 
-void sd_array_release(SdArray *a) {
-  SdBuffer *b = a->buffer;
-  a->buffer = NULL;
-  if (b && --b->refs == 0) buffer_free(b);
-}
-
-SdArray sd_array_retain(const SdArray *a) {
-  a->buffer->refs++;
-  return *a;
+SdStatus sd_array_new(SdArray *a, SdDtype dtype, const SdShape *shape,
+                      SdError *err) {
+  sd_array_describe(a, dtype, shape);
+  return sd_array_allocate(a, err);
 }
 
 int sd_array_is_contiguous(const SdArray *a) {

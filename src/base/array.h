@@ -29,8 +29,23 @@ typedef struct SdArray {
 /* A new contiguous array with undefined contents. */
 SdStatus sd_array_new(SdArray *a, SdDtype dtype, const SdShape *shape,
                       SdError *err);
-void sd_array_release(SdArray *a); /* leaves a->buffer NULL */
-SdArray sd_array_retain(const SdArray *a);
+
+/* The same in two steps: what it is, and its memory. */
+void sd_array_describe(SdArray *a, SdDtype dtype, const SdShape *shape);
+SdStatus sd_array_allocate(SdArray *a, SdError *err);
+
+void sd_buffer_free(SdBuffer *b);
+
+static inline void sd_array_release(SdArray *a) { /* leaves a->buffer NULL */
+  SdBuffer *b = a->buffer;
+  a->buffer = NULL;
+  if (b && --b->refs == 0) sd_buffer_free(b);
+}
+
+static inline SdArray sd_array_retain(const SdArray *a) {
+  a->buffer->refs++;
+  return *a;
+}
 
 static inline int64_t sd_array_numel(const SdArray *a) {
   return sd_shape_numel(&a->shape);

@@ -194,16 +194,38 @@ static char *thread_block(const Thread *t, int k) {
   return t->temps + (size_t)k * t->run->slot;
 }
 
-static void fill_pair(Thread *t, const Pair *pair, void *at) {
-  int wide = t->run->p->regs[pair->reg].dtype == SD_F64;
+static void fill_pair(const SdProgram *p, char **reg, const Pair *pair,
+                      void *at) {
+  int wide = p->regs[pair->reg].dtype == SD_F64;
   for (int k = 0; k < 2; k++) {
-    const void *from = pair->factor[k] < 0 ? NULL : t->reg[pair->factor[k]];
+    const void *from = pair->factor[k] < 0 ? NULL : reg[pair->factor[k]];
     double v = !from ? 1 : wide ? *(const double *)from : *(const float *)from;
     if (pair->minus[k]) v = -v;
     if (wide) ((double *)at)[k] = v;
     else ((float *)at)[k] = (float)v;
   }
-  t->reg[pair->reg] = at;
+  reg[pair->reg] = at;
+}
+
+/* Points the registers in scratch at their blocks, the first slots from
+** blocks on, and fills those that stay as they are; how many there are. */
+static int place_blocks(const SdProgram *p, char **reg, char *blocks,
+                        size_t slot, int64_t n) {
+  int next = p->nblocks;
+  for (int i = 0; i < p->ncode; i++) {
+    const Register *r = &p->regs[p->code[i].out];
+    if (r->kind == REG_TEMP)
+      reg[p->code[i].out] = blocks + (size_t)r->index * slot;
+  }
+  for (int i = 0; i < p->nsplats; i++) {
+    int to = p->splats[i];
+    reg[to] = blocks + (size_t)next++ * slot;
+    sd_copy_fill(n, sd_dtype_size(p->regs[to].dtype), reg[to],
+                 reg[p->regs[to].index]);
+  }
+  for (int i = 0; i < p->npairs; i++)
+    fill_pair(p, reg, &p->pairs[i], blocks + (size_t)next++ * slot);
+  return next;
 }
 
 /* The period at from, a short one, so often that a block of n elements can
@@ -221,21 +243,8 @@ static void thread_start(Thread *t, const Run *r, int number) {
   t->run = r;
   t->temps = r->scratch + (size_t)number * r->scratch_bytes;
   memcpy(t->reg, r->fixed, (size_t)p->nregs * sizeof *t->reg);
-  for (int i = 0; i < p->ncode; i++) {
-    int out = p->code[i].out;
-    if (p->regs[out].kind == REG_TEMP)
-      t->reg[out] = thread_block(t, p->regs[out].index);
-  }
-  int64_t n = p->numel < r->room ? p->numel : r->room;
-  for (int i = 0; i < p->nsplats; i++) {
-    int reg = p->splats[i];
-    t->reg[reg] = thread_block(t, p->nblocks + i);
-    sd_copy_fill(n, sd_dtype_size(p->regs[reg].dtype), t->reg[reg],
-                 t->reg[p->regs[reg].index]);
-  }
-  int next = p->nblocks + p->nsplats;
-  for (int i = 0; i < p->npairs; i++)
-    fill_pair(t, &p->pairs[i], thread_block(t, next++));
+  int next = place_blocks(p, t->reg, t->temps, r->slot,
+                          p->numel < r->room ? p->numel : r->room);
   for (int i = 0; i < r->nodd; i++) {
     t->room[i] = thread_block(t, next);
     t->repeats[i] = -1;
@@ -291,6 +300,20 @@ static void gather(Thread *t, int i, int64_t first, int64_t n) {
   t->reg[o->reg] = at;
 }
 
+static void run_code(const SdProgram *p, char **reg, int64_t n) {
+  for (int i = 0; i < p->ncode; i++) {
+    const Instruction *c = &p->code[i];
+    if (c->fused) {
+      sd_fuse_call(c->fused, n, reg);
+      i += c->span - 1;
+      continue;
+    }
+    c->fn(n, reg[c->out], c->in[0] < 0 ? NULL : reg[c->in[0]],
+          c->in[1] < 0 ? NULL : reg[c->in[1]],
+          c->in[2] < 0 ? NULL : reg[c->in[2]]);
+  }
+}
+
 static void run_block(Thread *t, int64_t first, int64_t n) {
   const Run *r = t->run;
   const SdProgram *p = r->p;
@@ -300,17 +323,7 @@ static void run_block(Thread *t, int64_t first, int64_t n) {
   }
   if (r->far) fetch_ahead(r, first, n);
   for (int i = 0; i < r->nodd; i++) gather(t, i, first, n);
-  for (int i = 0; i < p->ncode; i++) {
-    const Instruction *c = &p->code[i];
-    if (c->fused) {
-      sd_fuse_call(c->fused, n, t->reg);
-      i += c->span - 1;
-      continue;
-    }
-    c->fn(n, t->reg[c->out], c->in[0] < 0 ? NULL : t->reg[c->in[0]],
-          c->in[1] < 0 ? NULL : t->reg[c->in[1]],
-          c->in[2] < 0 ? NULL : t->reg[c->in[2]]);
-  }
+  run_code(p, t->reg, n);
   for (int i = 0; i < r->nstreams; i++) {
     const Direct *s = &r->streams[i];
     sd_copy_stream(s->base + (size_t)first * s->size, t->reg[s->reg],
@@ -616,12 +629,8 @@ static int wide_block(const Run *r) {
 }
 
 /* Everything about a run but its memory; returns how many threads. */
-static int prepare(Run *r, SdProgram *p, const SdArray *const *inputs,
+static int prepare(Run *r, const SdProgram *p, const SdArray *const *inputs,
                    SdArray *const *outputs, double written) {
-  if (p->runs < RUNS && (++p->runs == RUNS || p->numel >= LONG)) {
-    p->runs = RUNS;
-    sd_program_compile(p);
-  }
   r->p = p;
   r->ndirect = r->nodd = r->nstreams = r->whole = 0;
   r->chunks = 1;
@@ -635,8 +644,10 @@ static int prepare(Run *r, SdProgram *p, const SdArray *const *inputs,
   return choose_threads(r);
 }
 
-size_t sd_program_scratch(const SdProgram *p) {
+size_t sd_program_scratch(SdProgram *p) {
   Run r; /* large: only what counts is set */
+  int threads = sd_thread_count();
+  if (p->threads == threads) return p->scratch;
   r.p = p;
   r.nodd = p->ninputs;
   r.nstreams = p->noutputs;
@@ -644,7 +655,8 @@ size_t sd_program_scratch(const SdProgram *p) {
   r.slot = slot_of(p, WIDE_BLOCK);
   r.block = BLOCK;
   plan_folds(&r);
-  return layout_memory(&r, sd_thread_count(), NULL);
+  p->threads = threads;
+  return p->scratch = layout_memory(&r, threads, NULL);
 }
 
 static void run_in(Run *r, int threads, void *memory,
@@ -657,10 +669,52 @@ static void run_in(Run *r, int threads, void *memory,
   if (r->p->layout == SD_FOLD_COLUMNS) store_columns(r, outputs);
 }
 
+static void count_run(SdProgram *p) {
+  if (p->runs == RUNS || (++p->runs < RUNS && p->numel < LONG)) return;
+  p->runs = RUNS;
+  sd_program_compile(p);
+}
+
+/* Where the registers of a program of one block are, if its inputs lie as it
+** wants them. */
+static int place_short(const SdProgram *p, const SdArray *const *inputs,
+                       SdArray *const *outputs, char **reg) {
+  for (int i = 0; i < p->ninputs; i++) {
+    const SdArray *a = inputs[i];
+    if (p->regs[p->inputs[i]].kind != REG_SCALAR &&
+        (sd_array_numel(a) != p->numel || !sd_array_is_contiguous(a)))
+      return 0;
+    reg[p->inputs[i]] = a->data;
+  }
+  for (int i = 0; i < p->noutputs; i++)
+    reg[p->outputs[i]] = outputs[i]->data;
+  for (int i = 0; i < p->nconstants; i++)
+    reg[p->constants[i].reg] = p->constants[i].bytes;
+  return 1;
+}
+
+/* A program of one block without folds, directly; 0 if it is none.  It would
+** take twice as long as a run of tasks and threads. */
+static int run_short(const SdProgram *p, const SdArray *const *inputs,
+                     SdArray *const *outputs) {
+  _Alignas(64) char blocks[NEAR];
+  char *reg[MAX_REGS];
+  if (p->numel > BLOCK || p->layout != SD_FOLD_NONE) return 0;
+  size_t slot = ((size_t)p->numel * p->widest + 63) & ~(size_t)63;
+  if ((size_t)(p->nblocks + p->nsplats + p->npairs) * slot > NEAR ||
+      !place_short(p, inputs, outputs, reg))
+    return 0;
+  place_blocks(p, reg, blocks, slot, p->numel);
+  run_code(p, reg, p->numel);
+  return 1;
+}
+
 void sd_program_run_whole(SdProgram *p, const SdArray *const *inputs,
                           SdArray *const *outputs, double written,
                           void *scratch) {
   Run r;
+  count_run(p);
+  if (run_short(p, inputs, outputs)) return;
   int threads = prepare(&r, p, inputs, outputs, written);
   r.whole = 1;
   run_in(&r, threads, scratch, outputs);
@@ -669,6 +723,8 @@ void sd_program_run_whole(SdProgram *p, const SdArray *const *inputs,
 SdStatus sd_program_run(SdProgram *p, const SdArray *const *inputs,
                         SdArray *const *outputs, SdError *err) {
   Run r;
+  count_run(p);
+  if (run_short(p, inputs, outputs)) return sd_interrupt_check(err);
   int threads = prepare(&r, p, inputs, outputs, 0);
   size_t bytes = layout_memory(&r, threads, NULL);
   _Alignas(64) char near[NEAR];

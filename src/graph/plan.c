@@ -224,7 +224,12 @@ static SdStatus place_arrays(SdPlan *p, SdError *err) {
   if (!p->scalars) return err->code;
   p->arrays = sd_memory_alloc((size_t)p->narrays * sizeof *p->arrays, err);
   if (!p->arrays) return err->code;
-  for (int i = 0; i < p->narrays; i++) p->arrays[i].buffer = NULL;
+  for (int i = 0; i < p->sched.count; i++) {
+    const Item *x = &p->sched.items[i];
+    for (int k = 0; !x->leaf && x->output && k < x->node->nout; k++)
+      sd_array_describe(&p->arrays[p->first[i] + k], x->node->dtype,
+                        &x->node->shape);
+  }
   return SD_OK;
 }
 

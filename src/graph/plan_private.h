@@ -33,7 +33,8 @@ struct SdPlan {
   int *last;     /* item: the last step that reads it, or -1 */
   char *keep;    /* item: SD_KEEP_* (eval only) */
   int narrays;
-  SdArray *arrays;
+  SdArray *arrays; /* without buffers but in a run; programs' outputs keep their
+                      shapes and strides */
   Scalar *scalars; /* constants that programs read (eval only) */
   int nscalars;
   const SdArray **at; /* item: where its value is during a run */

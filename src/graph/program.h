@@ -64,7 +64,7 @@ SdStatus sd_program_run(SdProgram *p, const SdArray *const *inputs,
 /* The same where nothing may fail any more: scratch has as many bytes as
 ** sd_program_scratch says will do for any operands, and an interrupt waits.
 ** written: the bytes of all that is written before somebody reads it. */
-size_t sd_program_scratch(const SdProgram *p);
+size_t sd_program_scratch(SdProgram *p);
 void sd_program_run_whole(SdProgram *p, const SdArray *const *inputs,
                           SdArray *const *outputs, double written,
                           void *scratch);

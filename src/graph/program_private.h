@@ -73,6 +73,8 @@ struct SdProgram {
   size_t widest; /* bytes of an element, at most */
   int users;     /* steps of plans that hold it */
   int runs;      /* begun, until it is compiled */
+  size_t scratch; /* bytes, on so many threads; 0: not known yet */
+  int threads;
   size_t bytes;  /* of all, the arrays included */
   Register *regs;
   Instruction *code;

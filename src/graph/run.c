@@ -41,8 +41,9 @@ static int reuse(SdPlan *p, const Step *st, int k, SdArray *out) {
         !sd_shape_equal(&a->shape, &n->shape) || !sd_array_is_contiguous(a) ||
         !sd_program_may_share(st->program, i, k))
       continue;
-    *out = sd_array_retain(a);
-    out->dtype = n->dtype;
+    a->buffer->refs++;
+    out->buffer = a->buffer;
+    out->data = a->data;
     return 1;
   }
   return 0;
@@ -68,7 +69,7 @@ static SdStatus allocate_outputs(SdPlan *p, const Step *st, SdError *err) {
     SdArray *out = array_of(p, item);
     p->at[item] = out;
     if (n->op->kind == SD_KIND_ELEMENTWISE && reuse(p, st, k, out)) continue;
-    SdStatus s = sd_array_new(out, n->dtype, &n->shape, err);
+    SdStatus s = sd_array_allocate(out, err);
     if (s != SD_OK) return s;
   }
   return SD_OK;
@@ -91,7 +92,7 @@ static SdStatus run_kernel(SdPlan *p, const Step *st, SdError *err) {
     in[k] = p->at[p->refs[st->inputs + k]];
   if (n->op->refresh && p->replay) n->op->refresh(n);
   if (n->op->kind == SD_KIND_CALL && !(n->op->flags & SD_OP_ALLOCATES)) {
-    SdStatus s = sd_array_new(out, n->dtype, &n->shape, err);
+    SdStatus s = sd_array_allocate(out, err);
     if (s != SD_OK) return s;
   }
   SdStatus s = n->op->eval(n, in, out, err);

@@ -384,7 +384,8 @@ void sd_copy_strided(int ndim, const int64_t *dims, size_t size, void *out,
     if (dims[i] != 1)
       add_dim(&c, dims[i], out_strides[i] * s, in_strides[i] * s);
   }
-  if (numel == 0) return;
+  if (numel == 1) memcpy(out, in, size);
+  if (numel < 2) return;
   normalize(&c);
   Grid g = grid_of(&c);
   if (numel < PARALLEL) {
