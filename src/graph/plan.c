@@ -212,6 +212,48 @@ static SdStatus find_deaths(SdPlan *p, SdError *err) {
   return status;
 }
 
+/* Whether step st may write over what it reads last of the item. */
+static int is_spent(const SdPlan *p, const Step *st, int item) {
+  const Item *x = &p->sched.items[item];
+  int number = (int)(st - p->steps);
+  if (x->root || p->last[item] != number) return 0;
+  return !x->leaf || (number >= p->tail && item < p->ninputs &&
+                      item >= p->ninputs - p->ndonated);
+}
+
+static int is_taken(const SdPlan *p, const Step *st, int item, int before) {
+  for (int k = 0; k < before; k++)
+    if (p->refs[st->spent + k] == item) return 1;
+  return 0;
+}
+
+/* The first dying input that output k may be written over, or -1. */
+static int find_spent(const SdPlan *p, const Step *st, int k) {
+  const SdNode *n = p->sched.items[p->refs[st->outputs + k]].node;
+  if (n->op->kind != SD_KIND_ELEMENTWISE) return -1;
+  for (int i = 0; i < st->ninputs; i++) {
+    int item = p->refs[st->inputs + i];
+    const SdNode *x = p->sched.items[item].node;
+    if (is_spent(p, st, item) && !is_taken(p, st, item, k) &&
+        sd_dtype_size(x->dtype) == sd_dtype_size(n->dtype) &&
+        sd_shape_equal(&x->shape, &n->shape) &&
+        sd_program_may_share(st->program, i, k))
+      return item;
+  }
+  return -1;
+}
+
+static SdStatus find_spents(SdPlan *p, SdError *err) {
+  SdStatus status = SD_OK;
+  for (int s = 0; s < p->nsteps; s++) {
+    Step *st = &p->steps[s];
+    st->spent = p->nrefs;
+    for (int k = 0; k < st->noutputs && st->program && status == SD_OK; k++)
+      status = push_ref(p, find_spent(p, st, k), err);
+  }
+  return status;
+}
+
 static SdStatus place_arrays(SdPlan *p, SdError *err) {
   for (int i = 0; i < p->sched.count; i++) {
     const Item *x = &p->sched.items[i];
@@ -264,6 +306,7 @@ SdStatus sd_plan_build(SdPlan *p, SdNode *const *roots, SdError *err) {
   if (s == SD_OK) s = build_steps(p, err);
   if (s == SD_OK) s = split_tail(p, err);
   if (s == SD_OK) s = find_deaths(p, err);
+  if (s == SD_OK) s = find_spents(p, err);
   if (s == SD_OK) s = place_arrays(p, err);
   sd_plan_stats.plans++;
   sd_plan_stats.steps += (size_t)p->nsteps;

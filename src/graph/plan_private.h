@@ -10,6 +10,8 @@ typedef struct Step {
   int inputs, ninputs;   /* a range of plan->refs: items read */
   int outputs, noutputs; /* items written */
   int dying, ndying;     /* items whose memory ends here */
+  int spent;             /* for each output of a program the item whose memory
+                            it may take, or -1 */
   int late;              /* belongs to the tail */
 } Step;
 

@@ -20,33 +20,18 @@ static void release_item(SdPlan *p, int item) {
   }
 }
 
-/* Whether step st may write over what it reads last of the item. */
-static int is_spent(const SdPlan *p, const Step *st, int item) {
-  const Item *x = &p->sched.items[item];
-  int number = (int)(st - p->steps);
-  if (x->root || p->keep[item] || p->last[item] != number) return 0;
-  return !x->leaf || (number >= p->tail && item < p->ninputs &&
-                      item >= p->ninputs - p->ndonated);
-}
-
-/* A dying input's buffer for output k of the program, if one fits. */
-static int reuse(SdPlan *p, const Step *st, int k, SdArray *out) {
-  const SdNode *n = p->sched.items[p->refs[st->outputs + k]].node;
-  for (int i = 0; i < st->ninputs; i++) {
-    int item = p->refs[st->inputs + i];
-    if (!is_spent(p, st, item)) continue;
-    const SdArray *a = p->at[item];
-    if (!a->buffer || a->buffer->refs != 1 || a->data != a->buffer->data ||
-        sd_dtype_size(a->dtype) != sd_dtype_size(n->dtype) ||
-        !sd_shape_equal(&a->shape, &n->shape) || !sd_array_is_contiguous(a) ||
-        !sd_program_may_share(st->program, i, k))
-      continue;
-    a->buffer->refs++;
-    out->buffer = a->buffer;
-    out->data = a->data;
-    return 1;
-  }
-  return 0;
+/* The buffer of the item that output out of a program may be written over, if
+** nobody wants its value. */
+static int reuse(SdPlan *p, int item, SdArray *out) {
+  if (item < 0 || p->keep[item]) return 0;
+  const SdArray *a = p->at[item];
+  if (!a->buffer || a->buffer->refs != 1 || a->data != a->buffer->data ||
+      !sd_array_is_contiguous(a))
+    return 0;
+  a->buffer->refs++;
+  out->buffer = a->buffer;
+  out->data = a->data;
+  return 1;
 }
 
 /* What a program reads and writes. */
@@ -65,10 +50,9 @@ static void find_operands(SdPlan *p, const Step *st, Operands *o) {
 static SdStatus allocate_outputs(SdPlan *p, const Step *st, SdError *err) {
   for (int k = 0; k < st->noutputs; k++) {
     int item = p->refs[st->outputs + k];
-    const SdNode *n = p->sched.items[item].node;
     SdArray *out = array_of(p, item);
     p->at[item] = out;
-    if (n->op->kind == SD_KIND_ELEMENTWISE && reuse(p, st, k, out)) continue;
+    if (reuse(p, p->refs[st->spent + k], out)) continue;
     SdStatus s = sd_array_allocate(out, err);
     if (s != SD_OK) return s;
   }

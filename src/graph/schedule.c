@@ -204,6 +204,29 @@ static int can_wait(const Schedule *s, int i) {
   return 1;
 }
 
+/* What can wait and nobody here reads goes to the level of another reader of
+** its input: an optimizer's next t is made where t is read. */
+static void sink_ends(Schedule *s) {
+  for (int i = 0; i < s->count; i++) {
+    Item *x = &s->items[i];
+    for (int k = 0; !x->leaf && k < x->node->nin; k++) {
+      Item *in = &s->items[sd_schedule_input(s, i, k)];
+      if (!in->leaf || !sd_shape_equal(&in->node->shape, &x->node->shape))
+        continue;
+      if (x->waits && x->limit < INT_MAX) in->reader = i;
+    }
+  }
+  for (int i = 0; i < s->count; i++) {
+    Item *x = &s->items[i];
+    if (x->leaf || !x->waits || x->limit < INT_MAX) continue;
+    for (int k = 0; k < x->node->nin; k++) {
+      int r = s->items[sd_schedule_input(s, i, k)].reader;
+      if (r >= 0 && s->items[r].level > x->level) x->level = s->items[r].level;
+    }
+  }
+  for (int i = 0; i < s->count; i++) s->items[i].reader = -1;
+}
+
 /* Moves what can wait up to the level of its first reader, whose unit it may
 ** join there: the decayed moments of an optimizer meet the gradient.  Leaves
 ** in each item the level from which place() starts. */
@@ -225,6 +248,7 @@ static void sink(Schedule *s) {
       if (limit < in->limit) in->limit = limit;
     }
   }
+  sink_ends(s);
 }
 
 /* The distinct units at i's level that feed it; returns how many. */

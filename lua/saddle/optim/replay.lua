@@ -124,10 +124,8 @@ function replay.new(own, o)
     end
     return finish(t, run(values, params, ...))
   end
-  return function(params, ...)
-    if core.is_tracing() then return o.plain(params, ...) end
-    if version ~= own.version then build() end
-    if not doubtful then return step(params, ...) end
+  -- A rule that cannot do with held numbers gets them back.
+  local function careful(params, ...)
     local out = table.pack(pcall(step, params, ...))
     if out[1] then return table.unpack(out, 2, out.n) end
     stepper.pass_interrupt(out[2])
@@ -135,6 +133,16 @@ function replay.new(own, o)
     own.version = own.version + 1
     build()
     return step(params, ...)
+  end
+  local is_tracing, plain = core.is_tracing, o.plain
+  return function(params, ...)
+    if is_tracing() then return plain(params, ...) end
+    if version ~= own.version then build() end
+    if doubtful then return careful(params, ...) end
+    if timely or done or own.carrier ~= carrier then
+      return step(params, ...)
+    end
+    return finish(own.t + 1, run(false, params, ...))
   end
 end
 
