@@ -21,11 +21,18 @@ OMP      = $(shell printf '\#include <omp.h>' | $(CC) -fopenmp -xc -E - \
 Q        = $(if $(V),,@)
 say      = $(if $(V),@:,@printf '  %-5s %s\n')
 
+comma    := ,
+
 # ---- where the libraries are -------------------------------------------
 MULTI    := $(shell $(CC) -print-multiarch 2>/dev/null)
 LUA_CFLAGS  := $(shell pkg-config --cflags lua5.4 2>/dev/null || \
                echo -I/usr/include/lua5.4)
-LUA_LIBS    := $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
+# The static library, whole for C modules: calls within one file make a small
+# op a twentieth faster and a replayed step a tenth.
+LUA_A    := $(firstword $(wildcard /usr/lib/$(MULTI)/liblua5.4.a))
+LUA_LIBS := $(if $(LUA_A),-Wl$(comma)--whole-archive $(LUA_A) \
+            -Wl$(comma)--no-whole-archive,$(shell pkg-config --libs lua5.4 \
+            2>/dev/null || echo -llua5.4))
 # The OpenMP flavour of OpenBLAS by name, pinned: through an alternative
 # the same program can run thirty times slower.
 BLAS_DIR := $(firstword $(wildcard /usr/lib/$(MULTI)/openblas-openmp) \
@@ -34,7 +41,6 @@ BLAS_INC := $(firstword $(wildcard /usr/include/$(MULTI)/openblas-openmp) \
             $(wildcard /usr/include/openblas))
 BLAS_LIBS = $(if $(BLAS_DIR),-L$(BLAS_DIR) -Wl$(comma)-rpath$(comma)$(BLAS_DIR)) \
             -lopenblas -llapacke
-comma    := ,
 
 CPPFLAGS = -Isrc -I$(BUILD)/gen $(LUA_CFLAGS) \
            $(if $(BLAS_INC),-isystem $(BLAS_INC)) -D_GNU_SOURCE
