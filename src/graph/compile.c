@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { MOST_COMPILED = 8 }; /* times: what goes to and fro is not followed */
+
 static struct { /* of the program that is being compiled */
   SdFuseOp ops[SD_PROGRAM_INSTRUCTIONS];
   SdFuseValue values[MAX_REGS];
@@ -39,13 +41,20 @@ static void read_at(int reg, int i) {
   if (reg >= 0) room.values[reg].last = i;
 }
 
+/* Read by others, from memory. */
+static void leave(int reg) {
+  room.values[reg].kept = 1;
+  room.values[reg].streamed = 0;
+}
+
 /* What the run of n instructions from first on makes of each register. */
 static void find_values(const SdProgram *p, int first, int n) {
   for (int r = 0; r < p->nregs; r++) {
     RegisterKind k = p->regs[r].kind;
     int one = p->numel != 1 && (k == REG_SCALAR || k == REG_CONSTANT);
     room.values[r] = (SdFuseValue){.one = one, .last = -1,
-                                   .kept = k == REG_OUTPUT};
+                                   .kept = k == REG_OUTPUT,
+                                   .streamed = p->regs[r].far};
   }
   for (int i = 0; i < n; i++) {
     const SdFuseOp *op = &room.ops[i];
@@ -54,12 +63,27 @@ static void find_values(const SdProgram *p, int first, int n) {
   }
   for (int i = first + n; i < p->ncode; i++)
     for (int k = 0; k < 3; k++)
-      if (p->code[i].in[k] >= 0) room.values[p->code[i].in[k]].kept = 1;
-  for (int i = 0; i < p->nfolds; i++) room.values[p->folds[i].reg].kept = 1;
+      if (p->code[i].in[k] >= 0) leave(p->code[i].in[k]);
+  for (int i = 0; i < p->nfolds; i++) leave(p->folds[i].reg);
 }
 
-/* Compiles instructions from first on; how many. */
+/* Outputs that only the run of n from first on reads may pass the caches by. */
+static void mark_streams(SdProgram *p, int first, int n) {
+  for (int i = first; i < first + n; i++)
+    p->regs[p->code[i].out].streamed =
+        room.values[p->code[i].out].streamed;
+}
+
+static int is_far(const SdProgram *p) {
+  for (int i = 0; i < p->noutputs; i++)
+    if (p->regs[p->outputs[i]].far) return 1;
+  return 0;
+}
+
+/* Compiles instructions from first on; how many.  A single one does as well
+** as a loop, but for its stores. */
 static int compile_run(SdProgram *p, int first) {
+  int least = is_far(p) ? 1 : 2;
   Instruction *c = &p->code[first];
   SdFuseRun run = {.dtype = c->from, .single = p->numel == 1, .ops = room.ops,
                    .values = room.values, .nvalues = p->nregs};
@@ -68,14 +92,16 @@ static int compile_run(SdProgram *p, int first) {
     room.ops[run.nops] = translate(p, c + run.nops);
     run.nops++;
   }
-  if (run.nops < 2) return 0;
+  if (run.nops < least) return 0;
   find_values(p, first, run.nops);
   c->fused = sd_fuse(&run, &taken);
-  if (c->fused && taken < 2) {
+  if (c->fused && taken < least) {
     sd_fuse_free(c->fused);
     c->fused = NULL;
   }
-  return c->fused ? c->span = taken : 0;
+  if (!c->fused) return 0;
+  mark_streams(p, first, taken);
+  return c->span = taken;
 }
 
 static int is_read(const SdProgram *p, RegisterKind kind) {
@@ -92,10 +118,27 @@ static int is_read(const SdProgram *p, RegisterKind kind) {
 }
 
 void sd_program_compile(SdProgram *p) {
+  for (int i = 0; i < p->ncode; i++) {
+    sd_fuse_free(p->code[i].fused);
+    p->code[i].fused = NULL;
+    p->regs[p->code[i].out].streamed = 0;
+  }
   for (int i = 0; i < p->ncode;) {
     int n = compile_run(p, i);
     i += n ? n : 1;
   }
-  if (!is_read(p, REG_SPLAT)) p->nsplats = 0;
-  if (!is_read(p, REG_PAIR)) p->npairs = 0;
+  p->compiled++;
+  p->nsplats = is_read(p, REG_SPLAT) ? p->allsplats : 0;
+  p->npairs = is_read(p, REG_PAIR) ? p->allpairs : 0;
+}
+
+void sd_program_stream(SdProgram *p, const char *far) {
+  int other = 0;
+  if (!p->compiled || p->compiled == MOST_COMPILED) return;
+  for (int i = 0; i < p->noutputs; i++) {
+    Register *r = &p->regs[p->outputs[i]];
+    other |= r->far != far[i];
+    r->far = far[i];
+  }
+  if (other) sd_program_compile(p);
 }

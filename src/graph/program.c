@@ -323,6 +323,8 @@ SdProgram *sd_program_finish(SdProgram *p, SdError *err) {
   peephole(p);
   find_last_uses(p);
   assign_blocks(p);
+  p->allsplats = p->nsplats;
+  p->allpairs = p->npairs;
   size_t bytes = pack(p, NULL, &none);
   q = sd_memory_alloc(bytes, err);
   if (!q) return NULL;

@@ -21,6 +21,8 @@ typedef struct Register {
   int index;
   int last;  /* the last instruction that reads it */
   int splat; /* of a scalar: its splat register, or 0 */
+  int far;      /* of an output: 1: should be written past the caches */
+  int streamed; /* 1: the machine code does so */
 } Register;
 
 typedef struct Instruction {
@@ -68,11 +70,13 @@ struct SdProgram {
   SdFoldLayout layout;
   int nregs, ninputs, nconstants, nsplats, npairs, ncode, noutputs;
   int nfolds;
+  int allsplats, allpairs; /* nsplats and npairs before compilation */
   int nblocks; /* scratch blocks for temps */
   int cost;    /* of one element, in simple instructions */
   size_t widest; /* bytes of an element, at most */
   int users;     /* steps of plans that hold it */
   int runs;      /* begun, until it is compiled */
+  int compiled;  /* so many times */
   size_t scratch; /* bytes, on so many threads; 0: not known yet */
   int threads;
   size_t bytes;  /* of all, the arrays included */
@@ -86,5 +90,8 @@ struct SdProgram {
 
 /* Runs of instructions become machine code, where that can be had. */
 void sd_program_compile(SdProgram *p);
+/* Which outputs, by number, should be written past the caches: then code does
+** it, if it can, and their registers are marked as streamed. */
+void sd_program_stream(SdProgram *p, const char *far);
 
 #endif

@@ -77,7 +77,7 @@ static void emit(Fuser *f, int opcode, int dst, int a, int b) {
 }
 
 enum { /* opcodes */
-  LOAD = 0x10, STORE = 0x11, MOVE = 0x28, SQRT = 0x51, AND = 0x54, XOR = 0x57,
+  LOAD = 0x10, STORE = 0x11, MOVE = 0x28, STREAM = 0x2B, SQRT = 0x51, AND = 0x54, XOR = 0x57,
   ADD = 0x58, MUL = 0x59, SUB = 0x5C, MIN = 0x5D, DIV = 0x5E, MAX = 0x5F,
   COMPARE = 0xC2, UNORDERED = 3
 };
@@ -112,6 +112,10 @@ static void move_memory(Fuser *f, int opcode, int reg, int value) {
 static int is_stored(const Fuser *f, int value) {
   const SdFuseValue *v = &f->run->values[value];
   return v->kept || v->last >= f->end;
+}
+
+static int streams(const Fuser *f, int value) {
+  return f->run->values[value].streamed && !f->masked && !f->run->single;
 }
 
 /* The register that holds the value, loaded if need be. */
@@ -233,7 +237,8 @@ static void one_op(Fuser *f, int i) {
   int dst = take_vector(f, i);
   f->vector[op->out] = (signed char)dst;
   body(f, op, dst, r);
-  if (is_stored(f, op->out)) move_memory(f, STORE, dst, op->out);
+  if (is_stored(f, op->out))
+    move_memory(f, streams(f, op->out) ? STREAM : STORE, dst, op->out);
   drop(f, op->out, i);
 }
 

@@ -24,6 +24,8 @@ typedef struct SdFuseValue {
   int one;  /* 1: its memory holds one element for all */
   int last; /* the op of the run that reads it last, or -1 */
   int kept; /* 1: it is stored, for others read it too */
+  int streamed; /* 1: past the caches, its memory being aligned to 64 bytes and
+                   the elements of each call before the last whole vectors */
 } SdFuseValue;
 
 typedef struct SdFuseRun {

@@ -333,6 +333,7 @@ static void fold_prod(int64_t n, const void *p, SdAccumulator *acc) {
   static void name(int64_t n, const void *p, SdAccumulator *acc) { \
     const real *x = p; \
     real lane[WIDE], odd[WIDE] = {0}, best; \
+    int finite = 1; \
     int64_t i = 0; \
     if (n <= 0) return; \
     if (n < 2 * WIDE) { \
@@ -347,12 +348,11 @@ static void fold_prod(int64_t n, const void *p, SdAccumulator *acc) {
         } \
         if (i + WIDE == n) break; \
       } \
+      for (int k = 0; k < WIDE; k++) finite &= odd[k] == 0; \
       for (int half = WIDE / 2; half > 0; half /= 2) \
-        for (int k = 0; k < half; k++) { \
-          odd[k] += odd[k + half]; \
+        for (int k = 0; k < half; k++) \
           lane[k] = lane[k] OP lane[k + half] ? lane[k] : lane[k + half]; \
-        } \
-      best = odd[0] == 0 ? lane[0] : name##_careful(n, x); \
+      best = finite ? lane[0] : name##_careful(n, x); \
     } \
     total v = (total)best; \
     if (v OP acc->ACC || v != v) acc->ACC = v; \
