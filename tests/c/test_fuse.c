@@ -12,9 +12,9 @@
 #include <string.h>
 
 enum { MOST = 96, INPUTS = 14, ONES = 6, VALUES = INPUTS + ONES + MOST,
-       N = 300, GUARD = 32, RUNS = 400 };
+       N = 300, GUARD = 36, RUNS = 400 }; /* N + GUARD: rooms are aligned */
 
-static union Room { /* a value's elements and what must stay untouched */
+static _Alignas(64) union Room { /* a value's elements, and what must stay */
   double d[N + GUARD];
   float f[2 * (N + GUARD)];
   char bytes[sizeof(double) * (N + GUARD)];
@@ -99,6 +99,7 @@ static void make_run(int nops, int single, int keep) {
     for (int k = 0; k < 2; k++)
       if (op->factor[k] >= 0) values[op->factor[k]].last = i;
     values[op->out].kept = below(keep) == 0 || i == nops - 1;
+    values[op->out].streamed = below(3) == 0;
   }
 }
 
@@ -197,7 +198,8 @@ static void test_in_place(void) {
   SdFuseOp run_ops[2] = {
       {SD_LOOP_MUL, 2, {0, 1, -1}, {-1, -1}, {0, 0}},
       {SD_LOOP_ADD, 3, {2, 0, -1}, {-1, -1}, {0, 0}}};
-  SdFuseValue run_values[4] = {{0, 1, 0}, {0, 0, 0}, {0, 1, 0}, {0, -1, 1}};
+  SdFuseValue run_values[4] = {
+      {.last = 1}, {.last = 0}, {.last = 1}, {.last = -1, .kept = 1}};
   SdFuseRun run = {SD_F32, 0, run_ops, 2, run_values, 4};
   int taken = 0, good = 1;
   fill(SD_F32);
