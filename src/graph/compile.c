@@ -117,6 +117,17 @@ static int is_read(const SdProgram *p, RegisterKind kind) {
   return 0;
 }
 
+/* Of a run the ops cost a third of what they do as loops. */
+static int cost_of(const SdProgram *p) {
+  int cost = 0;
+  for (int i = 0; i < p->ncode; i++) {
+    const Instruction *c = &p->code[i];
+    cost += c->fused ? (c->span + 2) / 3 : sd_program_cost(c->loop);
+    if (c->fused) i += c->span - 1;
+  }
+  return cost;
+}
+
 void sd_program_compile(SdProgram *p) {
   for (int i = 0; i < p->ncode; i++) {
     sd_fuse_free(p->code[i].fused);
@@ -128,6 +139,7 @@ void sd_program_compile(SdProgram *p) {
     i += n ? n : 1;
   }
   p->compiled++;
+  p->cost = cost_of(p);
   p->nsplats = is_read(p, REG_SPLAT) ? p->allsplats : 0;
   p->npairs = is_read(p, REG_PAIR) ? p->allpairs : 0;
 }

@@ -13,9 +13,8 @@
 
 #include <string.h>
 
-/* Work (elements times cost, of some 0.03 ns) below which a second thread does
-** not pay: one that is awake takes 3 us to meet, one that sleeps 40. */
-static const double parallel_work = 1e6;
+/* Microseconds that an element of cost 1 takes. */
+static const double cost_unit = 3e-5;
 
 /* Bytes of outputs from which they are written past the caches, being more
 ** than would stay there anyway, and inputs are asked for ahead. */
@@ -613,8 +612,7 @@ static int choose_threads(const Run *r) {
   if (p->layout == SD_FOLD_ROWS)
     work += ROW_COST * (double)p->rows *
             (double)(p->columns < ROW_FULL ? p->columns : ROW_FULL);
-  if (work < parallel_work || r->tasks < 2) return 1;
-  int most = sd_thread_count();
+  int most = sd_thread_choose(r->tasks < 2 ? 0 : work * cost_unit);
   return most < r->tasks ? most : (int)r->tasks;
 }
 
@@ -678,6 +676,7 @@ static void run_in(Run *r, int threads, void *memory,
   start_folds(r);
   if (threads > 1) run_parallel(r, threads);
   else run_serial(r);
+  sd_thread_done();
   if (r->p->layout == SD_FOLD_ROWS) store_rows(r, outputs);
   if (r->p->layout == SD_FOLD_COLUMNS) store_columns(r, outputs);
 }

@@ -109,6 +109,10 @@ static SdLoopFn choose_loop(SdProgram *p, SdLoop loop, SdDtype from,
   return sd_loop(from, loop);
 }
 
+int sd_program_cost(SdLoop loop) {
+  return loop >= SD_LOOP_EXP && loop <= SD_LOOP_SOFTPLUS ? 6 : 1;
+}
+
 int sd_program_instruction(SdProgram *p, SdLoop loop, SdDtype from,
                            SdDtype d, int nin, const int *in) {
   Instruction *c = &p->code[p->ncode];
@@ -121,7 +125,7 @@ int sd_program_instruction(SdProgram *p, SdLoop loop, SdDtype from,
   for (int i = nin; i < 3; i++) c->in[i] = -1;
   c->fused = NULL;
   c->out = add_register(p, REG_TEMP, d);
-  p->cost += loop >= SD_LOOP_EXP && loop <= SD_LOOP_SOFTPLUS ? 6 : 1;
+  p->cost += sd_program_cost(loop);
   p->ncode++;
   return c->out;
 }

@@ -88,6 +88,7 @@ struct SdProgram {
   int *inputs, *outputs, *splats; /* registers */
 };
 
+int sd_program_cost(SdLoop loop); /* of one element, as SdProgram.cost */
 /* Runs of instructions become machine code, where that can be had. */
 void sd_program_compile(SdProgram *p);
 /* Which outputs, by number, should be written past the caches: then code does

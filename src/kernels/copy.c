@@ -9,6 +9,7 @@
 
 #include "base/interrupt.h"
 #include "base/shape.h"
+#include "base/thread.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -21,8 +22,9 @@ enum {
   TILE = 16384,       /* elements a tile holds at most */
   TURNED_ROWS = 64,   /* of a tile whose rows are read across memory */
   TURNED_COLS = 256,
-  PARALLEL = 65536    /* elements from which threads pay */
+  LONG = 65536        /* elements: longer copies can be interrupted */
 };
+static const double element_time = 2e-4; /* microseconds, on one thread */
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -327,10 +329,13 @@ static void normalize(Copy *c) {
 
 /* ---- strided copies ------------------------------------------------- */
 
-/* The grid of tiles: the outer dims' positions, times rows x cols tiles. */
+/* The grid of tiles: the outer dims' positions, times rows x cols tiles.  They
+** are numbered by bands of rows, one for each thread, so that these share few
+** lines of out, and then down the columns, along which in lies. */
 typedef struct Grid {
   int64_t rows, cols;           /* of a tile */
   int64_t down, across, tiles;  /* how many */
+  int64_t band;                 /* tiles of a column in a band */
 } Grid;
 
 static int64_t pieces(int64_t n, int64_t piece) {
@@ -341,7 +346,7 @@ static int64_t at_most(int64_t n, int64_t limit) {
   return n < limit ? n : limit;
 }
 
-static Grid grid_of(const Copy *c) {
+static Grid grid_of(const Copy *c, int threads) {
   Grid g;
   int64_t rows = c->dims[c->ndim - 2], cols = c->dims[c->ndim - 1];
   int64_t ic = c->is[c->ndim - 1];
@@ -350,16 +355,21 @@ static Grid grid_of(const Copy *c) {
   g.rows = at_most(rows, turned ? TURNED_ROWS : TILE / g.cols);
   g.down = pieces(rows, g.rows);
   g.across = pieces(cols, g.cols);
-  g.tiles = g.down * g.across;
+  g.band = pieces(g.down, threads);
+  g.tiles = pieces(g.down, g.band) * g.band * g.across;
   for (int i = 0; i < c->ndim - 2; i++) g.tiles *= c->dims[i];
   return g;
 }
 
 static void copy_tile(const Copy *c, const Grid *g, int64_t number) {
   int nd = c->ndim;
-  int64_t row = number % g->down * g->rows;
-  int64_t col = number / g->down % g->across * g->cols;
-  int64_t rest = number / g->across / g->down;
+  int64_t bands = pieces(g->down, g->band);
+  int64_t row = number % g->band, rest = number / g->band;
+  int64_t col = rest % g->across * g->cols;
+  rest /= g->across;
+  row = (row + rest % bands * g->band) * g->rows;
+  rest /= bands;
+  if (row >= c->dims[nd - 2]) return;
   Tile t = {c->out, c->in, at_most(c->dims[nd - 2] - row, g->rows),
             at_most(c->dims[nd - 1] - col, g->cols),
             c->os[nd - 2], c->os[nd - 1], c->is[nd - 2], c->is[nd - 1]};
@@ -387,16 +397,19 @@ void sd_copy_strided(int ndim, const int64_t *dims, size_t size, void *out,
   if (numel == 1) memcpy(out, in, size);
   if (numel < 2) return;
   normalize(&c);
-  Grid g = grid_of(&c);
-  if (numel < PARALLEL) {
+  int threads = sd_thread_choose((double)numel * element_time);
+  Grid g = grid_of(&c, threads);
+  if (threads == 1) {
     /* OpenMP's if clause would still wake the threads, for half a
     ** microsecond. */
-    for (int64_t i = 0; i < g.tiles; i++) copy_tile(&c, &g, i);
-    return;
+    for (int64_t i = 0; i < g.tiles; i++)
+      if (numel < LONG || !sd_interrupted) copy_tile(&c, &g, i);
+  } else {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < g.tiles; i++)
+      if (!sd_interrupted) copy_tile(&c, &g, i);
   }
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < g.tiles; i++)
-    if (!sd_interrupted) copy_tile(&c, &g, i);
+  sd_thread_done();
 }
 
 /* ---- blocks --------------------------------------------------------- */

@@ -14,8 +14,9 @@
 
 enum {
   CUT = 1 << 18,         /* multiplications that OpenBLAS does on one thread */
-  SHORT = 1 << 20,       /* of all products: from which threads pay */
-  CUT_GEMV = 1 << 18,    /* of matrix times vector: from which threads pay */
+  RATE = 50000,          /* multiplications a microsecond, of f32 */
+  RATE_GEMV = 8000,      /* of matrix times vector */
+  CUT_GEMV = 1 << 18,    /* multiplications from which one is cut for threads */
   GEMV = 8192,           /* the same that OpenBLAS does on one thread */
   AREA = 1 << 22,        /* elements of c in a call, at most */
   TILE = 1 << 17,        /* multiplications that a short tile grows to */
@@ -307,11 +308,16 @@ static void clear_all(SdDtype d, const SdGemm *g, int64_t count,
       clear(d, g->n, (char *)c[i] + r * row, 1);
 }
 
-/* Threads that sleep take tens of microseconds to come. */
-static int is_short(const Grid *grid, const SdGemm *g, int64_t work) {
-  if (grid->kind != GEMM) return work < CUT_GEMV;
-  return work < SHORT &&
-         grid->rows * grid->cols * at_most(g->k, grid->depth) <= grid->alone;
+static double microseconds(SdDtype d, const Grid *grid, int64_t work) {
+  int rate = grid->kind == GEMM ? RATE : RATE_GEMV;
+  return (double)work / (d == SD_F32 ? rate : rate / 2);
+}
+
+/* Whether OpenBLAS would not start threads of its own.  (Where it would, a
+** region of one thread does not keep it from that.) */
+static int stays_alone(const Grid *grid, const SdGemm *g) {
+  if (grid->kind != GEMM) return work_of(g) < CUT_GEMV;
+  return grid->rows * grid->cols * at_most(g->k, grid->depth) <= grid->alone;
 }
 
 void sd_gemm_batch(SdDtype d, const SdGemm *g, int64_t count,
@@ -326,14 +332,16 @@ void sd_gemm_batch(SdDtype d, const SdGemm *g, int64_t count,
   Batch w = {d, g, grid_of(d, g, work), a, b, c};
   int64_t pieces = w.grid.down * w.grid.across, total = count * pieces;
   int64_t all = saturating_mul(work, count);
-  if (is_short(&w.grid, g, all) || sd_thread_count() == 1) {
+  int threads = sd_thread_choose(microseconds(d, &w.grid, all));
+  if (threads == 1 && (stays_alone(&w.grid, g) || sd_thread_count() == 1)) {
     run_pieces(&w, 0, total);
-    return;
-  }
-  int64_t run = CUT / (work / pieces + 256) + 1;
+  } else {
+    int64_t run = CUT / (work / pieces + 256) + 1;
 #pragma omp parallel for schedule(dynamic)
-  for (int64_t i = 0; i < total; i += run)
-    run_pieces(&w, i, at_most(i + run, total));
+    for (int64_t i = 0; i < total; i += run)
+      run_pieces(&w, i, at_most(i + run, total));
+  }
+  sd_thread_done();
 }
 
 void sd_gemm(SdDtype d, const SdGemm *g, const void *a, const void *b,

@@ -1,6 +1,7 @@
 #include "kernels/softmax.h"
 
 #include "base/interrupt.h"
+#include "base/thread.h"
 #include "kernels/copy.h"
 #include "kernels/loops.h"
 
@@ -8,9 +9,9 @@
 #include <string.h>
 
 enum {
-  CHUNK = 16384,      /* bytes of a row, or of a group of rows, at a time */
-  PARALLEL = 1 << 15  /* elements from which a second thread pays */
+  CHUNK = 16384       /* bytes of a row, or of a group of rows, at a time */
 };
+static const double element_time = 7e-4; /* microseconds, on one thread */
 static const double stream_bytes = 16e6; /* written past the caches from here */
 
 typedef struct Softmax {
@@ -119,17 +120,21 @@ void sd_softmax(SdDtype d, int take_log, int64_t rows, int64_t cols,
   if (s.group < 1) s.group = 1;
   s.streams = (double)rows * (double)cols * (double)s.size >= stream_bytes;
   int64_t groups = (rows + s.group - 1) / s.group;
-  if (rows * cols < PARALLEL) {
+  int threads = sd_thread_choose((double)rows * (double)cols * element_time);
+  if (threads == 1) {
     Room room;
-    for (int64_t i = 0; i < groups; i++) group_of_rows(&s, &room, i);
-    return;
-  }
-#pragma omp parallel
-  {
-    Room room;
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < groups; i++)
-      if (!sd_interrupted) group_of_rows(&s, &room, i);
+    for (int64_t i = 0; i < groups && !sd_interrupted; i++)
+      group_of_rows(&s, &room, i);
     sd_copy_stream_end();
+  } else {
+#pragma omp parallel num_threads(threads)
+    {
+      Room room;
+#pragma omp for schedule(static)
+      for (int64_t i = 0; i < groups; i++)
+        if (!sd_interrupted) group_of_rows(&s, &room, i);
+      sd_copy_stream_end();
+    }
   }
+  sd_thread_done();
 }
