@@ -34,6 +34,7 @@ enum {
   FEW_TASKS = 8,        /* that a short run is cut into */
   RUNS = 3,             /* the one before which a program is compiled */
   LONG = 1 << 16,       /* elements: before the first */
+  TURNED = 4096,        /* elements: shorter inputs are gathered as they lie */
   FOLD_BLOCK = 16 * BLOCK, /* of memory as it lies, at least */
   MANY_TASKS = 128,
   CHUNK = 256 * BLOCK,  /* a longer row is folded in pieces of this */
@@ -732,11 +733,9 @@ void sd_program_run_whole(SdProgram *p, const SdArray *const *inputs,
   run_in(&r, threads, scratch, outputs);
 }
 
-SdStatus sd_program_run(SdProgram *p, const SdArray *const *inputs,
-                        SdArray *const *outputs, SdError *err) {
+static SdStatus run_as_they_lie(SdProgram *p, const SdArray *const *inputs,
+                                SdArray *const *outputs, SdError *err) {
   Run r;
-  count_run(p);
-  if (run_short(p, inputs, outputs)) return sd_interrupt_check(err);
   int threads = prepare(&r, p, inputs, outputs, 0);
   size_t bytes = layout_memory(&r, threads, NULL);
   _Alignas(64) char near[NEAR];
@@ -745,4 +744,50 @@ SdStatus sd_program_run(SdProgram *p, const SdArray *const *inputs,
   run_in(&r, threads, memory, outputs);
   if (memory != near) sd_memory_free(memory, bytes);
   return sd_interrupt_check(err);
+}
+
+/* Whether a lies across the order in which the program reads it: a transposed
+** matrix, of which a block would touch as many lines as it has elements. */
+static int is_turned(const SdProgram *p, int i, const SdArray *a) {
+  int dim = a->shape.ndim - 1;
+  if (p->regs[p->inputs[i]].kind != REG_INPUT) return 0;
+  while (dim >= 0 && a->shape.dims[dim] == 1) dim--;
+  return dim >= 0 && a->strides[dim] != 0 && a->strides[dim] != 1 &&
+         sd_array_numel(a) >= TURNED;
+}
+
+static SdStatus straighten(SdArray *to, const SdArray *a, SdError *err) {
+  SdStatus s = sd_array_new(to, a->dtype, &a->shape, err);
+  if (s != SD_OK) return s;
+  sd_copy_strided(a->shape.ndim, a->shape.dims, sd_dtype_size(a->dtype),
+                  to->data, to->strides, a->data, a->strides);
+  return SD_OK;
+}
+
+/* Copies of the inputs that are turned first: a quarter of the time. */
+static SdStatus run_straightened(SdProgram *p, const SdArray *const *inputs,
+                                 SdArray *const *outputs, SdError *err) {
+  SdArray copies[SD_PROGRAM_OPERANDS];
+  const SdArray *in[MAX_REGS] = {NULL};
+  int n = 0;
+  SdStatus s = SD_OK;
+  for (int i = 0; i < p->ninputs && s == SD_OK; i++) {
+    in[i] = inputs[i];
+    if (n == SD_PROGRAM_OPERANDS || !is_turned(p, i, inputs[i])) continue;
+    s = straighten(&copies[n], inputs[i], err);
+    if (s == SD_OK) in[i] = &copies[n++];
+  }
+  if (s == SD_OK) s = run_as_they_lie(p, in, outputs, err);
+  while (n > 0) sd_array_release(&copies[--n]);
+  return s;
+}
+
+SdStatus sd_program_run(SdProgram *p, const SdArray *const *inputs,
+                        SdArray *const *outputs, SdError *err) {
+  count_run(p);
+  if (run_short(p, inputs, outputs)) return sd_interrupt_check(err);
+  for (int i = 0; i < p->ninputs; i++)
+    if (is_turned(p, i, inputs[i]))
+      return run_straightened(p, inputs, outputs, err);
+  return run_as_they_lie(p, inputs, outputs, err);
 }

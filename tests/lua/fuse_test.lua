@@ -62,6 +62,20 @@ for _, dtype in ipairs { "f32", "f64" } do
   end
 end
 
+-- Inputs that lie across are copied first, if they are long.
+for _, n in ipairs { 5, 63, 64, 100, 300 } do
+  local a, b = sd.randn(n, n), sd.randn(n, n)
+  local c = sd.tensor(a:T():totable())
+  local d = sd.randn(2, n, n)
+  local e = sd.tensor(d:permute(3, 1, 2):totable())
+  tap.ok(bits(a:T() * b + a:T()) == bits(c * b + c) and
+         bits((a:T() * b):sum(2)) == bits((c * b):sum(2)) and
+         bits((a:T() - b):amax(1)) == bits((c - b):amax(1)) and
+         bits(d:permute(3, 1, 2) * 2 + d:permute(3, 1, 2)[{ {}, 1 }]
+           :unsqueeze(2)) == bits(e * 2 + e[{ {}, 1 }]:unsqueeze(2)),
+         ("transposed inputs, %d x %d"):format(n, n))
+end
+
 -- Results that no cache holds are written past them; pieces that one does
 -- hold are made by the loops, in their first run.
 do
