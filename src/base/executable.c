@@ -1,5 +1,6 @@
 #include "base/executable.h"
 
+#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -10,35 +11,18 @@ enum {
   CLASSES = 10
 };
 
-typedef struct Block { /* a free one: where the next one of its class is */
-  size_t next;         /* from the start of the region, plus 1; 0: none */
-} Block;
-
+/* Blocks are named by where they begin, in units of the smallest one, plus 1;
+** 0 is none. */
 static struct {
-  char *write;      /* NULL: not mapped yet */
-  const char *run;
-  size_t used;
-  size_t free[CLASSES]; /* as Block.next */
+  char *base; /* NULL: not mapped yet */
   int refused;
+  uint32_t used;
+  uint32_t free[CLASSES];              /* the first free block of each class */
+  uint32_t next[REGION >> LEAST_LOG];  /* of a free block: the next one */
 } region;
 
-static int map(void) {
-  int fd = memfd_create("saddle-code", MFD_CLOEXEC);
-  if (fd < 0) return 0;
-  int ok = ftruncate(fd, REGION) == 0;
-  void *w = !ok ? MAP_FAILED
-                : mmap(NULL, REGION, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  void *r = w == MAP_FAILED ? MAP_FAILED
-                            : mmap(NULL, REGION, PROT_READ | PROT_EXEC,
-                                   MAP_SHARED, fd, 0);
-  close(fd);
-  if (r == MAP_FAILED) {
-    if (w != MAP_FAILED) munmap(w, REGION);
-    return 0;
-  }
-  region.write = w;
-  region.run = r;
-  return 1;
+static char *address(uint32_t block) {
+  return region.base + ((size_t)(block - 1) << LEAST_LOG);
 }
 
 static int class_of(size_t bytes) {
@@ -47,37 +31,54 @@ static int class_of(size_t bytes) {
   return c;
 }
 
-static size_t take(int c) {
-  size_t at = region.free[c], size = (size_t)1 << (c + LEAST_LOG);
-  if (at) {
-    Block b;
-    memcpy(&b, region.write + at - 1, sizeof b);
-    region.free[c] = b.next;
-    return at;
+static uint32_t take(int c) {
+  uint32_t block = region.free[c], units = (uint32_t)1 << c;
+  if (block) {
+    region.free[c] = region.next[block - 1];
+    return block;
   }
-  if (region.used + size > REGION) return 0;
-  region.used += size;
-  return region.used - size + 1;
+  if (region.used + units > REGION >> LEAST_LOG) return 0;
+  region.used += units;
+  return region.used - units + 1;
+}
+
+static void give(uint32_t block, int c) {
+  region.next[block - 1] = region.free[c];
+  region.free[c] = block;
+}
+
+static int map(void) {
+  void *p = mmap(NULL, REGION, PROT_READ | PROT_EXEC,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  region.refused = p == MAP_FAILED;
+  if (!region.refused) region.base = p;
+  return !region.refused;
+}
+
+/* Code beside it stays executable all the time. */
+static int write_code(char *to, const void *code, size_t bytes) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  char *first = to - (uintptr_t)to % page;
+  size_t length = (size_t)(to + bytes - first);
+  if (mprotect(first, length, PROT_READ | PROT_WRITE | PROT_EXEC)) return 0;
+  memcpy(to, code, bytes);
+  mprotect(first, length, PROT_READ | PROT_EXEC);
+  return 1;
 }
 
 const void *sd_executable_new(const void *code, size_t bytes) {
   int c = class_of(bytes);
   if (region.refused || c == CLASSES) return NULL;
-  if (!region.write && !map()) {
-    region.refused = 1;
-    return NULL;
-  }
-  size_t at = take(c);
-  if (!at) return NULL;
-  memcpy(region.write + at - 1, code, bytes);
-  return region.run + at - 1;
+  if (!region.base && !map()) return NULL;
+  uint32_t block = take(c);
+  if (!block) return NULL;
+  if (write_code(address(block), code, bytes)) return address(block);
+  give(block, c);
+  return NULL;
 }
 
 void sd_executable_free(const void *code, size_t bytes) {
   if (!code) return;
-  int c = class_of(bytes);
-  size_t at = (size_t)((const char *)code - region.run);
-  Block b = {region.free[c]};
-  memcpy(region.write + at, &b, sizeof b);
-  region.free[c] = at + 1;
+  size_t at = (size_t)((const char *)code - region.base);
+  give((uint32_t)(at >> LEAST_LOG) + 1, class_of(bytes));
 }

@@ -1,7 +1,7 @@
 /*
-** Memory for machine code, as memory.h is for data.  It is mapped twice, once
-** for writing and once for running, so that no page is ever both.  A system
-** that refuses such memory gives none: callers need another way.
+** Memory for machine code, as memory.h is for data.  It is writable only
+** while code is put there.  A system that refuses such memory gives none:
+** callers need another way.
 */
 #ifndef SD_EXECUTABLE_H
 #define SD_EXECUTABLE_H

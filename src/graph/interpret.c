@@ -33,7 +33,7 @@ enum {
   ROW_FULL = 64,        /* elements: short rows are folded many at once */
   FEW_TASKS = 8,        /* that a short run is cut into */
   RUNS = 3,             /* the one before which a program is compiled */
-  LONG = 1 << 16,       /* elements: before the first */
+  LONG = 1 << 19,       /* elements: before the first; it takes some 15 us */
   TURNED = 4096,        /* elements: shorter inputs are gathered as they lie */
   FOLD_BLOCK = 16 * BLOCK, /* of memory as it lies, at least */
   MANY_TASKS = 128,

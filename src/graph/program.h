@@ -3,7 +3,8 @@
 ** one iteration shape, and folds of their results over a run of dims.  A
 ** block interpreter runs it: registers are blocks of a few hundred elements
 ** that stay in L1, every input is read once and every output written once,
-** in place.
+** in place.  A program that runs again, or long, has its chains of arithmetic
+** made into machine code (compile.c), with the same bits.
 **
 ** Building, one program at a time: inputs, constants and instructions give
 ** registers; sd_program_finish assigns memory to them.  Shapes are fixed,

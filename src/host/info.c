@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/thread.h"
+#include "kernels/fuse.h"
 #include "kernels/loops.h"
 
 #include <dlfcn.h>
@@ -82,7 +83,9 @@ void sd_info_print(lua_State *L) {
   print_lapack();
   printf("SLEEF          %d.%d.%d\n", SLEEF_VERSION_MAJOR,
          SLEEF_VERSION_MINOR, SLEEF_VERSION_PATCHLEVEL);
-  printf("vectors        %s\n", sd_loop_vectors());
+  printf("vectors        %s%s\n", sd_loop_vectors(),
+         sd_fuse_takes(SD_LOOP_ADD, SD_F32) ? ", chains of ops as machine code"
+                                            : "");
   printf("threads        %d\n", sd_thread_count());
   printf("GOMP_SPINCOUNT %s\n", spin ? spin : "not set");
   print_memory();
