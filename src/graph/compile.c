@@ -67,7 +67,7 @@ static void find_values(const SdProgram *p, int first, int n) {
   for (int i = 0; i < p->nfolds; i++) leave(p->folds[i].reg);
 }
 
-/* Outputs that only the run of n from first on reads may pass the caches by. */
+/* What the run of n from first on writes past the caches. */
 static void mark_streams(SdProgram *p, int first, int n) {
   for (int i = first; i < first + n; i++)
     p->regs[p->code[i].out].streamed =

@@ -5,6 +5,7 @@
 #include "tap.h"
 
 #include "base/executable.h"
+#include "graph/program_private.h"
 #include "kernels/fuse.h"
 
 #include <math.h>
@@ -65,16 +66,14 @@ static int inputs_of(SdLoop loop) {
   }
 }
 
-/* Of one of the first n values, near its end, or of a single element. */
-static int pick(int n, int single, int may_be_one) {
-  if (may_be_one && below(5) == 0) return INPUTS + below(ONES);
-  int v = below(4) ? n - 1 - below(n < 6 ? n : 6) : below(INPUTS);
-  return !may_be_one && !single && v >= INPUTS && v < INPUTS + ONES ? 0 : v;
+/* One of the first n values: one of one element, or a late one, or an input. */
+static int pick(int n) {
+  if (below(5) == 0) return INPUTS + below(ONES);
+  return below(4) ? n - 1 - below(6) : below(INPUTS);
 }
 
-static void factors(SdFuseOp *op, int single) {
+static void factors(SdFuseOp *op) {
   int pair = op->loop == SD_LOOP_AXPBY || op->loop == SD_LOOP_SCALE_SHIFT;
-  (void)single;
   for (int k = 0; k < 2; k++) {
     int must = op->loop == SD_LOOP_SCALE_SHIFT && k == 1;
     op->factor[k] = pair && (must || below(3)) ? INPUTS + below(ONES) : -1;
@@ -94,8 +93,8 @@ static void make_run(int nops, int single, int keep) {
     op->loop = all[below(single ? 12 : sizeof all / sizeof *all)];
     op->out = INPUTS + ONES + i;
     for (int k = 0; k < 3; k++)
-      op->in[k] = k < inputs_of(op->loop) ? pick(op->out, single, 1) : -1;
-    factors(op, single);
+      op->in[k] = k < inputs_of(op->loop) ? pick(op->out) : -1;
+    factors(op);
     for (int k = 0; k < 3; k++)
       if (op->in[k] >= 0) values[op->in[k]].last = i;
     for (int k = 0; k < 2; k++)
@@ -217,6 +216,48 @@ static void test_in_place(void) {
   sd_fuse_free(f);
 }
 
+static int is_compiled(const SdProgram *p) {
+  return p->code[0].fused && p->code[0].span == p->ncode;
+}
+
+/* (x + 1) (x - y), which is compiled before its third run. */
+static void test_program(void) {
+  SdError err;
+  SdShape shape = sd_shape_make(1, (int64_t[]){1000});
+  SdProgram *p = sd_program_begin(&shape);
+  int x = sd_program_input(p, SD_F64, &shape);
+  int y = sd_program_input(p, SD_F64, &shape);
+  int one = sd_program_constant(p, SD_F64, 1);
+  int a = sd_program_instruction(p, SD_LOOP_ADD, SD_F64, SD_F64, 2,
+                                 (int[]){x, one});
+  int b = sd_program_instruction(p, SD_LOOP_SUB, SD_F64, SD_F64, 2,
+                                 (int[]){x, y});
+  sd_program_output(p, sd_program_instruction(p, SD_LOOP_MUL, SD_F64, SD_F64,
+                                              2, (int[]){a, b}));
+  p = sd_program_finish(p, &err);
+  SdArray in[2], out;
+  for (int k = 0; k < 2; k++) {
+    sd_array_new(&in[k], SD_F64, &shape, &err);
+    for (int i = 0; i < 1000; i++) ((double *)in[k].data)[i] = sample();
+  }
+  sd_array_new(&out, SD_F64, &shape, &err);
+  const SdArray *inputs[2] = {&in[0], &in[1]};
+  SdArray *outputs[1] = {&out};
+  for (int run = 1; run <= 3; run++) {
+    int good = sd_program_run(p, inputs, outputs, &err) == SD_OK;
+    for (int i = 0; i < 1000; i++) {
+      double u = ((double *)in[0].data)[i], v = ((double *)in[1].data)[i];
+      double want = (u + 1) * (u - v), got = ((double *)out.data)[i];
+      good &= want == got || (isnan(want) && isnan(got));
+    }
+    ok(good && is_compiled(p) == (run == 3), "run %d of a program, %s", run,
+       run < 3 ? "by the loops" : "by its code");
+  }
+  for (int k = 0; k < 2; k++) sd_array_release(&in[k]);
+  sd_array_release(&out);
+  sd_program_release(p);
+}
+
 /* Blocks come back: so many of them would not fit. */
 static void test_memory(void) {
   unsigned char code[300] = {0xC3};
@@ -267,6 +308,7 @@ int main(void) {
   test_runs(SD_F32, 1, "f32, single elements");
   test_runs(SD_F64, 1, "f64, single elements");
   test_in_place();
+  test_program();
   test_memory();
   test_fork();
   return done();

@@ -1,0 +1,240 @@
+/*
+** Folds in a run: over rows, the trailing dims, or over columns, some dims
+** before them.  Both are cut at fixed places into pieces with a sum each.
+*/
+#include "graph/interpret_private.h"
+
+#include "kernels/copy.h"
+
+#include <string.h>
+
+enum {
+  FOLD_BLOCK = 16 * BLOCK, /* of memory as it lies, at least */
+  MANY_TASKS = 128,
+  CHUNK = 256 * BLOCK,  /* a longer row is folded in pieces of this */
+  STRIP = 16 * BLOCK,   /* columns of a fold over leading dims */
+  MAX_ROW_CHUNKS = 64,  /* pieces of a fold over leading dims */
+  MIN_ROW_CHUNK = 64
+};
+
+/* A fold of memory as it lies needs no registers. */
+static int is_plain_fold(const Run *r) {
+  return r->p->ncode == 0 && r->nodd == 0 && r->p->nsplats == 0;
+}
+
+/* ---- folds over trailing dims ------------------------------------------- */
+
+static SdAccumulator *row_acc(const Run *r, int fold, int64_t row) {
+  return r->acc + ((int64_t)fold * r->p->rows + row) * r->chunks;
+}
+
+static void short_rows(Thread *t, int64_t row, int64_t rows) {
+  const SdProgram *p = t->run->p;
+  sd_run_block(t, row * p->columns, rows * p->columns);
+  for (int k = 0; k < p->nfolds; k++) {
+    const Fold *f = &p->folds[k];
+    sd_fold_rows(f->dtype, f->fold)(rows, p->columns, t->reg[f->reg],
+                                    row_acc(t->run, k, row));
+  }
+}
+
+static void row_piece(Thread *t, int64_t row, int64_t piece) {
+  const Run *r = t->run;
+  const SdProgram *p = r->p;
+  int64_t i = piece * r->chunk, end = i + r->chunk;
+  if (end > p->columns) end = p->columns;
+  for (; i < end; i += r->block) {
+    int64_t n = end - i < r->block ? end - i : r->block;
+    sd_run_block(t, row * p->columns + i, n);
+    for (int k = 0; k < p->nfolds; k++) {
+      const Fold *f = &p->folds[k];
+      sd_fold(f->dtype, f->fold)(n, t->reg[f->reg],
+                                 row_acc(r, k, row) + piece);
+    }
+  }
+}
+
+static void rows_task(Thread *t, int64_t task) {
+  const Run *r = t->run;
+  const SdProgram *p = r->p;
+  if (r->block >= p->columns && p->columns > 0) {
+    int64_t per = r->block / p->columns, row = task * per;
+    short_rows(t, row, p->rows - row < per ? p->rows - row : per);
+  } else if (p->columns > 0) {
+    row_piece(t, task / r->chunks, task % r->chunks);
+  }
+}
+
+static void store_rows(const Run *r, SdArray *const *outputs) {
+  const SdProgram *p = r->p;
+  for (int k = 0; k < p->nfolds; k++) {
+    const Fold *f = &p->folds[k];
+    SdArray *out = outputs[p->noutputs + k];
+    SdAccumulator *sums = row_acc(r, k, 0);
+    for (int64_t i = 0; i < p->rows && r->chunks > 1; i++) {
+      SdAccumulator *a = row_acc(r, k, i);
+      for (int64_t j = 1; j < r->chunks; j++)
+        sd_fold_combine(f->dtype, f->fold, a, a + j);
+      sums[i] = *a;
+    }
+    sd_fold_store(out->dtype, p->rows, sums, out->data);
+  }
+}
+
+/* ---- folds over other dims ---------------------------------------------- */
+
+static SdLoop fold_loop(SdFold fold) {
+  static const SdLoop loops[SD_NFOLDS] = {
+      [SD_FOLD_SUM] = SD_LOOP_ADD, [SD_FOLD_PROD] = SD_LOOP_MUL,
+      [SD_FOLD_MAX] = SD_LOOP_MAX, [SD_FOLD_MIN] = SD_LOOP_MIN,
+      [SD_FOLD_ANY] = SD_LOOP_OR,  [SD_FOLD_ALL] = SD_LOOP_AND};
+  return loops[fold];
+}
+
+/* The rows x n elements at x, added up onto the n at acc.  Rows are added
+** pairwise: a few long loops instead of many short ones, and sums that are
+** the more exact for it. */
+static void fold_lines(const Thread *t, const Fold *f, char *acc,
+                       const char *x, int64_t rows, int64_t n) {
+  SdLoopFn fn = sd_loop(f->dtype, fold_loop(f->fold));
+  size_t bytes = (size_t)n * sd_dtype_size(f->dtype);
+  for (; rows > 1; rows /= 2) {
+    if (rows % 2) fn(n, acc, acc, x + (size_t)(rows - 1) * bytes, NULL);
+    fn(rows / 2 * n, t->halves, x, x + (size_t)(rows / 2) * bytes, NULL);
+    x = t->halves;
+  }
+  fn(n, acc, acc, x, NULL);
+}
+
+/* The next rows x n elements from column c of row on, added up; rows are
+** counted through all planes, and chunks likewise. */
+static void column_block(Thread *t, int64_t chunk, int64_t row, int64_t rows,
+                         int64_t c, int64_t n) {
+  const Run *r = t->run;
+  const SdProgram *p = r->p;
+  sd_run_block(t, row * p->columns + c, rows * n);
+  for (int k = 0; k < p->nfolds; k++) {
+    const Fold *f = &p->folds[k];
+    char *acc = r->partial[k] + (size_t)(chunk * p->columns + c) *
+                                    sd_dtype_size(f->dtype);
+    fold_lines(t, f, acc, t->reg[f->reg], rows, n);
+  }
+}
+
+/* A strip of columns, whose sums stay in the caches, over a chunk of rows.
+** Narrow arrays take several whole rows a block. */
+static void columns_task(Thread *t, int64_t task) {
+  const Run *r = t->run;
+  const SdProgram *p = r->p;
+  int64_t chunk = task % (p->planes * r->chunks);
+  int64_t first = task / (p->planes * r->chunks) * STRIP;
+  int64_t top = chunk / r->chunks * p->rows;
+  int64_t row = top + chunk % r->chunks * r->chunk, end = row + r->chunk;
+  int64_t last = first + STRIP < p->columns ? first + STRIP : p->columns;
+  int64_t per = p->columns <= r->block ? r->block / p->columns : 1;
+  int64_t width = per == 1 && is_plain_fold(r) ? STRIP : BLOCK;
+  if (end > top + p->rows) end = top + p->rows;
+  for (; row < end; row += per)
+    for (int64_t c = first; c < last; c += width)
+      column_block(t, chunk, row, end - row < per ? end - row : per, c,
+                   last - c < width ? last - c : width);
+}
+
+static void fill_identity(const Run *r, int k) {
+  const SdProgram *p = r->p;
+  const Fold *f = &p->folds[k];
+  SdAccumulator zero = sd_fold_identity(f->dtype, f->fold);
+  char element[8];
+  sd_fold_store(f->dtype, 1, &zero, element);
+  sd_copy_fill(p->planes * r->chunks * p->columns, sd_dtype_size(f->dtype),
+               r->partial[k], element);
+}
+
+static void store_columns(const Run *r, SdArray *const *outputs) {
+  const SdProgram *p = r->p;
+  for (int k = 0; k < p->nfolds; k++) {
+    const Fold *f = &p->folds[k];
+    char *out = outputs[p->noutputs + k]->data;
+    size_t bytes = (size_t)p->columns * sd_dtype_size(f->dtype);
+    if (!bytes) continue;
+    for (int64_t i = 0; i < p->planes; i++) {
+      char *first = r->partial[k] + (size_t)(i * r->chunks) * bytes;
+      for (int64_t j = 1; j < r->chunks; j++)
+        sd_loop(f->dtype, fold_loop(f->fold))(p->columns, first, first,
+                                              first + (size_t)j * bytes, NULL);
+      memcpy(out + (size_t)i * bytes, first, bytes);
+    }
+  }
+}
+
+/* ---- both -------------------------------------------------------------- */
+
+static void plan_rows(Run *r) {
+  const SdProgram *p = r->p;
+  if (is_plain_fold(r)) r->block = FOLD_BLOCK;
+  /* sums of 10^8 gain an eighth */
+  while (is_plain_fold(r) && r->block < CHUNK &&
+         p->numel / r->block > MANY_TASKS)
+    r->block *= 2;
+  r->chunk = CHUNK;
+  r->chunks = p->columns > CHUNK ? (p->columns + CHUNK - 1) / CHUNK : 1;
+  if (p->columns > 0 && p->columns <= r->block) {
+    int64_t per = r->block / p->columns;
+    r->tasks = (p->rows + per - 1) / per;
+  } else {
+    r->tasks = p->rows * r->chunks;
+  }
+}
+
+static void plan_columns(Run *r) {
+  const SdProgram *p = r->p;
+  int64_t most = p->planes > 0 && p->planes < MAX_ROW_CHUNKS
+                     ? MAX_ROW_CHUNKS / p->planes : 1;
+  int64_t chunk = (p->rows + most - 1) / most;
+  r->chunk = chunk < MIN_ROW_CHUNK ? MIN_ROW_CHUNK : chunk;
+  r->chunks = p->rows ? (p->rows + r->chunk - 1) / r->chunk : 1;
+  r->tasks = p->planes * r->chunks * ((p->columns + STRIP - 1) / STRIP);
+}
+
+void sd_folds_plan(Run *r) {
+  if (r->p->layout == SD_FOLD_ROWS) plan_rows(r);
+  if (r->p->layout == SD_FOLD_COLUMNS) plan_columns(r);
+}
+
+size_t sd_folds_memory(Run *r, char *base) {
+  const SdProgram *p = r->p;
+  size_t at = 0;
+  if (base) r->acc = (SdAccumulator *)(void *)base;
+  if (p->layout == SD_FOLD_ROWS)
+    at += (size_t)(p->nfolds * p->rows * r->chunks) * sizeof *r->acc;
+  for (int k = 0; k < p->nfolds && p->layout == SD_FOLD_COLUMNS; k++) {
+    if (base) r->partial[k] = base + at;
+    at += (size_t)(p->planes * r->chunks * p->columns) *
+          sd_dtype_size(p->folds[k].dtype);
+    at = (at + 63) & ~(size_t)63;
+  }
+  return at;
+}
+
+void sd_folds_start(const Run *r) {
+  const SdProgram *p = r->p;
+  for (int k = 0; k < p->nfolds; k++) {
+    const Fold *f = &p->folds[k];
+    if (p->layout == SD_FOLD_COLUMNS) {
+      fill_identity(r, k);
+    } else {
+      SdAccumulator zero = sd_fold_identity(f->dtype, f->fold);
+      sd_copy_fill(p->rows * r->chunks, sizeof zero, row_acc(r, k, 0), &zero);
+    }
+  }
+}
+
+void sd_folds_task(Thread *t, int64_t task) {
+  if (t->run->p->layout == SD_FOLD_ROWS) rows_task(t, task);
+  else columns_task(t, task);
+}
+
+void sd_folds_store(const Run *r, SdArray *const *outputs) {
+  if (r->p->layout == SD_FOLD_ROWS) store_rows(r, outputs);
+  if (r->p->layout == SD_FOLD_COLUMNS) store_columns(r, outputs);
+}
