@@ -8,6 +8,7 @@
 #include "curvature/basis.h"
 
 #include "base/memory.h"
+#include "kernels/gram.h"
 #include "kernels/random.h"
 
 #include <cblas.h>
@@ -16,19 +17,18 @@
 
 enum {
   PIECES = 32,               /* of the columns, each summed by one thread */
-  CACHE = 512 * 1024,        /* bytes of a block of columns */
-  MIN_BLOCK = 256, MAX_BLOCK = 4096,
+  CACHE = 512 * 1024,        /* bytes of a block read twice */
+  MIN_BLOCK = 256, MAX_BLOCK = 16384,
   ROTATE_BLOCK = 512,        /* columns that rotate works on at a time */
   MAX_PASSES = 6,
-  PARALLEL = 1 << 20,        /* elements below which waking threads costs more
+  PARALLEL = 1 << 20         /* elements below which waking threads costs more
                                 than they save */
-  BLAS_SERIAL = 9000         /* elements below which gemv uses one thread */
 };
 
-/* work: for each piece capacity + 1 sums, then for each piece capacity
-** reals, then the reals of the coefficients, then two lots of sums. */
+/* work: for each piece capacity + 1 sums, then the reals of the coefficients,
+** then two lots of sums. */
 static size_t work_doubles(int64_t capacity) {
-  return (size_t)(2 * PIECES + 3) * (size_t)(capacity + 1);
+  return (size_t)(PIECES + 3) * (size_t)(capacity + 1);
 }
 
 SdStatus sd_basis_new(SdBasis *b, SdDtype dtype, int64_t n, int64_t capacity,
@@ -73,58 +73,25 @@ static double *piece_sums(const SdBasis *b, int piece) {
   return b->work + (size_t)piece * (size_t)(b->capacity + 1);
 }
 
-static void *piece_reals(const SdBasis *b, int piece) {
-  return piece_sums(b, PIECES + piece);
-}
-
 static void *coefficients(const SdBasis *b) {
-  return piece_sums(b, 2 * PIECES);
+  return piece_sums(b, PIECES);
 }
 
-/* y += alpha op(A) x, A being the columns of the rows that begin at a.  Rows
-** are taken some at a time where BLAS would use threads for more. */
-static void gemv(const Sweep *s, CBLAS_TRANSPOSE trans, int columns,
-                 double alpha, const void *a, const void *x, void *y) {
-  SdDtype d = s->b->dtype;
-  int m = (int)s->count, lda = (int)s->b->n;
-  int rows = s->parallel ? m : BLAS_SERIAL / columns;
-  for (int at = 0; at < m; at += rows) {
-    int now = m - at < rows ? m - at : rows;
-    const void *part = sd_vector_at(d, a, (int64_t)at * lda);
-    const void *u = trans == CblasTrans ? sd_vector_at(d, x, at) : x;
-    void *v = trans == CblasTrans ? y : sd_vector_at(d, y, at);
-    if (d == SD_F32)
-      cblas_sgemv(CblasRowMajor, trans, now, columns, (float)alpha, part, lda,
-                  u, 1, 1, v, 1);
-    else
-      cblas_dgemv(CblasRowMajor, trans, now, columns, alpha, part, lda, u, 1,
-                  1, v, 1);
-  }
-}
-
-static double real_at(SdDtype d, const void *x, int64_t i) {
-  return d == SD_F32 ? (double)((const float *)x)[i]
-                     : ((const double *)x)[i];
-}
-
-static void sweep_block(const Sweep *s, int piece, int64_t at, int length) {
+static void sweep_block(const Sweep *s, int piece, int64_t at, int64_t m) {
   const SdBasis *b = s->b;
+  const SdGramTable *gram = sd_gram(b->dtype);
   const void *a = sd_vector_at(b->dtype, b->rows, at);
   void *w = sd_vector_at(b->dtype, s->w, at);
-  void *products = piece_reals(b, piece);
   double *sums = piece_sums(b, piece);
-  if (s->minus) gemv(s, CblasTrans, length, -1, a, s->minus, w);
-  if (s->dots) {
-    memset(products, 0, (size_t)s->count * sd_dtype_size(b->dtype));
-    gemv(s, CblasNoTrans, length, 1, a, w, products);
-    for (int64_t i = 0; i < s->count; i++)
-      sums[i] += real_at(b->dtype, products, i);
-  }
-  sums[s->count] += sd_vector_block_dot(b->dtype, length, w, w);
+  if (s->minus) gram->subtract(s->count, m, a, b->n, s->minus, w);
+  if (s->dots) gram->dots(s->count, m, a, b->n, w, sums);
+  sums[s->count] += gram->dot(m, w, w);
 }
 
-static int64_t block_length(const SdBasis *b, int64_t count) {
-  int64_t bytes = (count + 1) * (int64_t)sd_dtype_size(b->dtype);
+/* Rows are read in long runs, unless a block must stay in the cache. */
+static int64_t block_length(const Sweep *s) {
+  if (!s->minus || !s->dots) return MAX_BLOCK;
+  int64_t bytes = (s->count + 1) * (int64_t)sd_dtype_size(s->b->dtype);
   int64_t length = CACHE / bytes / 64 * 64;
   return length < MIN_BLOCK ? MIN_BLOCK
          : length > MAX_BLOCK ? MAX_BLOCK
@@ -141,8 +108,7 @@ static void sweep_piece(const Sweep *s, int piece, int64_t each,
          (size_t)(s->count + 1) * sizeof(double));
   for (int64_t i = 0; i < blocks; i++) {
     int64_t at = (s->backward ? blocks - 1 - i : i) * length;
-    sweep_block(s, piece, from + at,
-                (int)(left - at < length ? left - at : length));
+    sweep_block(s, piece, from + at, left - at < length ? left - at : length);
   }
 }
 
@@ -152,9 +118,8 @@ static double sweep(const SdBasis *b, int64_t count, void *w,
                     const double *minus, double *dots) {
   Sweep s = {b, count, w, minus ? coefficients(b) : NULL, dots != NULL,
              minus != NULL, b->n * count > PARALLEL};
-  int64_t length = s.parallel ? block_length(b, count) : MIN_BLOCK;
-  int64_t blocks = (b->n + length - 1) / length;
-  int64_t each = (blocks + PIECES - 1) / PIECES * length;
+  int64_t length = block_length(&s);
+  int64_t each = s.parallel ? (b->n / PIECES / 64 + 1) * 64 : b->n;
   for (int64_t i = 0; minus && i < count; i++)
     if (b->dtype == SD_F32) ((float *)coefficients(b))[i] = (float)minus[i];
     else ((double *)coefficients(b))[i] = minus[i];
@@ -180,8 +145,8 @@ void sd_basis_dots(const SdBasis *b, int64_t count, const void *w,
 ** products for it on its way. */
 static double orthogonalize(const SdBasis *b, int64_t count, void *w,
                             double *h, int expected) {
-  double *dots = piece_sums(b, 2 * PIECES + 1);
-  double *next = piece_sums(b, 2 * PIECES + 2);
+  double *dots = piece_sums(b, PIECES + 1);
+  double *next = piece_sums(b, PIECES + 2);
   double norm = sqrt(sweep(b, count, w, NULL, dots));
   if (h) memset(h, 0, (size_t)count * sizeof *h);
   for (int pass = 1; pass <= MAX_PASSES; pass++) {

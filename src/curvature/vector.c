@@ -1,5 +1,7 @@
 #include "curvature/vector.h"
 
+#include "kernels/gram.h"
+
 #include <cblas.h>
 #include <math.h>
 
@@ -14,28 +16,11 @@ static int64_t piece_length(int64_t n) {
   return (blocks + PIECES - 1) / PIECES * BLOCK;
 }
 
-/* Squares of f32 are summed in f64: they neither overflow nor vanish. */
-static double dot_f32(int64_t n, const float *x, const float *y) {
-  double s[8] = {0};
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    for (int k = 0; k < 8; k++)
-      s[k] += (double)x[i + k] * (double)y[i + k];
-  for (; i < n; i++) s[0] += (double)x[i] * (double)y[i];
-  return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
-}
-
-double sd_vector_block_dot(SdDtype d, int64_t n, const void *x,
-                           const void *y) {
-  return d == SD_F32 ? dot_f32(n, x, y) : cblas_ddot((int)n, x, 1, y, 1);
-}
-
 static double piece_dot(SdDtype d, int64_t n, const void *x, const void *y) {
   double sum = 0;
   for (int64_t at = 0; at < n; at += BLOCK)
-    sum += sd_vector_block_dot(d, n - at < BLOCK ? n - at : BLOCK,
-                               sd_vector_at(d, x, at),
-                               sd_vector_at(d, y, at));
+    sum += sd_gram(d)->dot(n - at < BLOCK ? n - at : BLOCK,
+                           sd_vector_at(d, x, at), sd_vector_at(d, y, at));
   return sum;
 }
 

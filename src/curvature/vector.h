@@ -25,9 +25,4 @@ void sd_vector_scale(SdDtype d, int64_t n, double a, void *x);
 void sd_vector_combine(SdDtype d, int64_t n, double a, const void *x,
                        double b, const void *y, void *out);
 
-/* The part of one thread, also for use inside a parallel loop: at most a
-** few thousand elements. */
-double sd_vector_block_dot(SdDtype d, int64_t n, const void *x,
-                           const void *y);
-
 #endif

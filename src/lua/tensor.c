@@ -6,6 +6,7 @@
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "graph/plan.h"
+#include "kernels/copy.h"
 #include "kernels/finite.h"
 #include "ops/ops.h"
 
@@ -572,6 +573,42 @@ static int core_alias(lua_State *L) {
   return 1;
 }
 
+/* blank(rows, columns [, {dtype =}]): undefined contents, for lay. */
+static int core_blank(lua_State *L) {
+  SdShape shape = {2, {luaL_checkinteger(L, 1), luaL_checkinteger(L, 2)}};
+  SdDtype d = option_dtype(L, 3, sd_default_dtype());
+  SdNode **h = sd_lua_push_handle(L);
+  SdBuilder b;
+  SdArray a;
+  sd_builder_open(&b);
+  SdNode *n = sd_shape_check(&shape, "matrix", &b.error) == SD_OK &&
+                      sd_array_new(&a, d, &shape, &b.error) == SD_OK
+                  ? sd_node_leaf(&b, &a)
+                  : NULL;
+  if (n) sd_lua_fill(h, n);
+  sd_lua_close(L, &b);
+  return 1;
+}
+
+/* lay(x, y, i, j): writes y, computed, into x, which nobody has read yet, from
+** row i and column j on. */
+static int core_lay(lua_State *L) {
+  const SdArray *x = sd_lua_check_tensor(L, 1, "lay")->value;
+  const SdArray *y = sd_lua_check_tensor(L, 2, "lay")->value;
+  int64_t i = luaL_checkinteger(L, 3) - 1, j = luaL_checkinteger(L, 4) - 1;
+  luaL_argcheck(L, x && x->buffer->refs == 1 && x->shape.ndim == 2, 1,
+                "a matrix of one's own");
+  luaL_argcheck(L, y && y->shape.ndim == 2 && y->dtype == x->dtype && i >= 0 &&
+                       j >= 0 && y->shape.dims[0] <= x->shape.dims[0] - i &&
+                       y->shape.dims[1] <= x->shape.dims[1] - j,
+                2, "does not fit");
+  size_t size = sd_dtype_size(x->dtype);
+  int64_t at = i * x->strides[0] + j * x->strides[1];
+  sd_copy_strided(2, y->shape.dims, size, (char *)x->data + at * (int64_t)size,
+                  x->strides, y->data, y->strides);
+  return 0;
+}
+
 static const luaL_Reg metamethods[] = {
     {"__gc", handle_gc},        {"__close", handle_gc},
     {"__add", tensor_add},      {"__sub", tensor_sub},
@@ -594,6 +631,7 @@ static const luaL_Reg core[] = {
     {"set", core_set},             {"same", core_same},
     {"alias", core_alias},         {"same_shape", core_same_shape},
     {"scalar", core_scalar},       {"first_nonfinite", core_first_nonfinite},
+    {"blank", core_blank},         {"lay", core_lay},
     {NULL, NULL}};
 
 /* core.methods is where all methods live; __index has it as upvalue. */

@@ -141,6 +141,10 @@ static SdNode *node(SdBuilder *b, SdNode *x, SdNode *y) {
   return sd_node_make(b, &table[0], 2, in, NULL);
 }
 
+static SdNode *turned(SdBuilder *b, SdNode *x) {
+  return x ? sd_transpose(b, x, x->shape.ndim - 2, x->shape.ndim - 1) : NULL;
+}
+
 /* [.., m, k] as [.. m, k] */
 static SdNode *flat(SdBuilder *b, SdNode *x) {
   if (!x) return NULL;
@@ -171,10 +175,47 @@ static SdNode *stacks(SdBuilder *b, SdNode *x, SdNode *y) {
               sd_expand(b, y, &sy));
 }
 
+/* The factors of a pending stack y = column * row, [.., k, 1] and
+** [.., 1, n]. */
+static int is_outer(const SdNode *y, SdNode **column, SdNode **row) {
+  int n = y->shape.ndim;
+  if (y->nin != 2 || strcmp(y->op->name, "mul")) return 0;
+  for (int i = 0; i < 2; i++) {
+    SdNode *c = y->in[i], *r = y->in[1 - i];
+    if (c->shape.ndim != n || r->shape.ndim != n ||
+        from_end(&c->shape, 1) != 1 || from_end(&r->shape, 2) != 1)
+      continue;
+    *column = c;
+    *row = r;
+    return 1;
+  }
+  return 0;
+}
+
+/* A matrix times a stack of outer products, such as unit matrices: (x c) r,
+** one product of two matrices where the stack would take a whole one each. */
+static SdNode *times_outer(SdBuilder *b, SdNode *x, SdNode *y) {
+  SdNode *c, *r;
+  if (sd_is_turned(y)) {
+    if (y->nin == 0 || !is_outer(y->in[0], &r, &c)) return NULL;
+    c = turned(b, c);
+    r = turned(b, r);
+  } else if (!is_outer(y, &c, &r)) {
+    return NULL;
+  }
+  if (!c) return NULL;
+  SdShape s = c->shape, flat_s = {2, {count_of(&c->shape),
+                                      from_end(&c->shape, 2)}};
+  s.dims[s.ndim - 2] = x->shape.dims[0];
+  SdNode *xc = sd_matmul(b, sd_reshape(b, c, &flat_s), turned(b, x));
+  return sd_mul(b, sd_reshape(b, xc, &s), r);
+}
+
 static SdNode *matrices(SdBuilder *b, SdNode *x, SdNode *y) {
   if (x->shape.ndim > 2 && y->shape.ndim == 2) return shared_right(b, x, y);
   if (x->shape.ndim == 2 && y->shape.ndim == 2) return node(b, x, y);
-  return stacks(b, x, y);
+  SdNode *z = x->shape.ndim == 2 ? times_outer(b, x, y) : NULL;
+  return z || b->error.code ? z : stacks(b, x, y);
 }
 
 static SdNode *mismatch(SdBuilder *b, const SdNode *x, const SdNode *y) {
@@ -204,10 +245,6 @@ SdNode *sd_matmul(SdBuilder *b, SdNode *x, SdNode *y) {
 }
 
 /* ---- derivatives -------------------------------------------------------- */
-
-static SdNode *turned(SdBuilder *b, SdNode *x) {
-  return x ? sd_transpose(b, x, x->shape.ndim - 2, x->shape.ndim - 1) : NULL;
-}
 
 /* [.., m, n] as [m, .. n]: the stack laid side by side. */
 static SdNode *side_by_side(SdBuilder *b, SdNode *x) {

@@ -58,5 +58,5 @@ time("Hessian of mlp 4-16-8-3, 150 samples",
 loss, flat = flat_loss((784, 16, 10), 1024)
 flat.requires_grad_()
 g = torch.autograd.grad(loss(flat), flat, create_graph=True)[0]
-time("Hessian rows of mlp 784-16-10, 1024 samples",
+time("Hessian of mlp 784-16-10, 1024 samples, a row",
      lambda: torch.autograd.grad(g[17], flat, retain_graph=True))

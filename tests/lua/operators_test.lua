@@ -58,6 +58,37 @@ matches(curvature.hessian(loss, params, x, y), H, "Hessian")
 matches(curvature.hessian(loss, params, whole), H,
         "Hessian over chunks of 7, 7, 7, 7, 2")
 matches(curvature.ggn(model, sd.cross_entropy, params, x, y), G, "GGN")
+
+-- ---- leaves of every form ------------------------------------------------------
+
+do
+  local tree = { a = sd.tensor(0.3, f64), b = sd.randn(4, rand),
+                 c = sd.randn(3, 4, rand), d = sd.randn(2, 2, 1, 3, rand),
+                 e = sd.zeros(0, 3, f64), f = sd.randn(4, 1, rand),
+                 g = sd.randn(1, 5, rand), h = sd.randn(3, 4, rand) }
+  local data = sd.randn(6, 3, rand)
+  local function f(q, at)
+    local hidden = sd.tanh(at:matmul(q.c) * q.a + q.b)        -- {6, 4}
+    local back = hidden:matmul(q.h:T())                       -- {6, 3}
+    local twice = (back + at):matmul(q.d:reshape(4, 3):T())   -- {6, 4}
+    local out = sd.sin(twice:matmul(q.f)):matmul(q.g)         -- {6, 5}
+    return out:square():sum() + (q.c * q.c * q.h):sum() + q.e:sum()
+  end
+  local list, back = sd.tree.ravel(tree)
+  local want = sd.hessian(function(u) return f(back(u), data) end)(list)
+  local A = curvature.hessian(f, tree, data)
+  for _, chunk in ipairs { 1, 3, 100 } do
+    near(A:dense { chunk = chunk }, want, 1e-12,
+         ("leaves of every form, %d columns at once"):format(chunk))
+  end
+  near(A:dense(), want, 1e-12, "and as many as it likes")
+  near(A:block({ "d", "g" }):dense(),
+       sd.cat({ sd.cat({ want[{ { 18, 29 }, { 18, 29 } }],
+                         want[{ { 18, 29 }, { 34, 38 } }] }, 2),
+                sd.cat({ want[{ { 34, 38 }, { 18, 29 } }],
+                         want[{ { 34, 38 }, { 34, 38 } }] }, 2) }, 1), 1e-12,
+       "a block of two leaves")
+end
 matches(curvature.ggn(model, sd.cross_entropy, params, whole), G,
         "GGN over chunks")
 matches(curvature.fisher(model, params, x), G,

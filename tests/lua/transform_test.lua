@@ -5,6 +5,7 @@ local here = debug.getinfo(1, "S").source:match "^@(.*)[/\\]" or "."
 package.path = here .. "/?.lua;" .. package.path
 local common = require "common"
 local sd, core, tap = common.sd, common.core, common.tap
+local near = common.near
 local f64 = { dtype = "f64" }
 
 local function t(v) return sd.tensor(v, f64) end
@@ -631,6 +632,39 @@ do -- a finalizer may call the very replay whose call collects
   collectgarbage(mode)
   tap.ok(runs > 100 and wrong == 0, ("%d calls by finalizers, %d wrong results")
     :format(runs, wrong))
+end
+
+-- ---- stacks of outer products ---------------------------------------------------
+
+do -- the product takes the factors where the stack is pending
+  local f64, g = { dtype = "f64" }, sd.generator(5)
+  local rand = { dtype = "f64", generator = g }
+  local x, z = sd.randn(7, 5, rand), sd.randn(7, 4, rand)
+  local function loop(a, E)
+    local list = {}
+    for i = 1, E:size(1) do list[i] = a:matmul(E[i]) end
+    return sd.stack(list, 1)
+  end
+  for _, k in ipairs { { 3, 3 }, { 1, 3 }, { 3, 1 } } do
+    local c, r = sd.randn(k[1], 5, 1, rand), sd.randn(k[2], 1, 4, rand)
+    local E = sd.tensor((c * r):totable(), f64)
+    local name = ("outer products, factors %d and %d: "):format(k[1], k[2])
+    near(x:matmul(c * r), loop(x, E), 1e-14, name .. "x (c r)")
+    near(x:matmul(r * c), loop(x, E), 1e-14, name .. "x (r c)")
+    near(z:matmul((c * r):transpose(2, 3)), loop(z, E:transpose(2, 3)), 1e-14,
+         name .. "turned")
+    near(z:matmul(r:transpose(2, 3) * c:transpose(2, 3)),
+         loop(z, E:transpose(2, 3)), 1e-14, name .. "of turned factors")
+    tap.ok(sd.check_grad(function(t)
+      return sd.sin(t[1]:matmul(t[2] * t[3])):sum()
+    end, { x, c, r }), name .. "derivatives")
+  end
+  local c, r = sd.randn(3, 5, 1, rand), sd.randn(3, 1, 4, rand)
+  local E = sd.eval(c * r)
+  near(x:matmul(E), loop(x, sd.tensor(E:totable(), f64)), 1e-14,
+       "a stack that is there already")
+  near(sd.vmap(function(u, v) return x:matmul(u * v) end)(c, r),
+       x:matmul(E), 1e-14, "under vmap")
 end
 
 tap.done()

@@ -40,10 +40,25 @@ local function check_data(args, what)
   end
 end
 
+-- The tensor of a shape that is 1 at element i (counted from 0), a number in a
+-- tensor, and elsewhere, also when i lies outside, 0. A matrix is made as the
+-- product of a column and a row, which products with it make use of.
+local function unit(i, shape, n, dtype)
+  local columns = shape[#shape]
+  if #shape < 2 or n == 0 then
+    return sd.arange(0, n - 1):eq(i):to(dtype):reshape(shape)
+  end
+  local column = sd.arange(0, n // columns - 1):eq(i // columns):to(dtype)
+  local row = sd.arange(0, columns - 1):eq(i % columns):to(dtype)
+  local matrix = column:unsqueeze(2) * row:unsqueeze(1)
+  return #shape == 2 and matrix or matrix:reshape(shape)
+end
+
 -- The chosen leaves of params (all without a choice): sub (their list), flat,
 -- full (list -> tree), unravel (vector -> tree, zeros elsewhere), parts. The
 -- first so many of them (all) move: moved (their list), split (vector -> list
--- of tangents), with_rest (moved -> the list of all that are chosen).
+-- of tangents), units (the number of an element -> the tangents of a step along
+-- it), with_rest (moved -> the list of all that are chosen).
 local function layout(params, chosen, what, moving)
   local all, paths = check_leaves(params, what)
   sd.eval(params)
@@ -72,6 +87,13 @@ local function layout(params, chosen, what, moving)
   return {
     sub = sub, parts = parts, n = n, dtype = flat.dtype, moved = moved,
     split = along,
+    units = function(i)
+      local list = {}
+      for k, x in ipairs(moved) do
+        list[k] = unit(i - parts[k].from, x.shape, x:numel(), flat.dtype)
+      end
+      return list
+    end,
     with_rest = function(list)
       return table.move(sub, #moved + 1, #sub, #moved + 1,
                         table.move(list, 1, #moved, 1, {}))
@@ -112,11 +134,13 @@ local function products(raw, args, limit)
   local function total(f)
     return function(v)
       local sum -- in f64: chunks may be many
+      local dtype
       for _, c in ipairs(data) do
-        local part = c.weight * f(v, unpack(c.args)):to "f64"
+        local part = f(v, unpack(c.args))
+        dtype, part = part.dtype, c.weight * part:to "f64"
         sum = sd.eval(sum and sum + part or part)
       end
-      return sum:to(v.dtype)
+      return sum:to(dtype)
     end
   end
   local product = total(core.jit(raw))
@@ -138,12 +162,17 @@ local function groups(parts, n)
   return list
 end
 
--- The operator on the chosen leaves, make (layout) giving its raw product:
--- from tangents of the leaves that move to a vector of all that are chosen.
+-- The operator on the chosen leaves, make (layout) giving its product: from a
+-- list of tangents of the leaves that move, and the data, to a vector of all
+-- that are chosen.
 local function build(name, params, args, make, chosen)
   local at = layout(params, chosen, name)
   check_data(args, name)
-  local product, rows, limit = products(make(at), args)
+  local function along(tangents, sub)
+    local raw = make(sub)
+    return function(v, ...) return raw(tangents(v), ...) end
+  end
+  local product, rows, limit = products(along(at.split, at), args)
   local function leaves_of(part)
     local leaves = {}
     for k, i in ipairs(part) do leaves[k] = chosen and chosen[i] or i end
@@ -160,13 +189,12 @@ local function build(name, params, args, make, chosen)
       local function whole() -- no band takes more than the whole
         return limit(sd.zeros(at.n, { dtype = at.dtype }))
       end
-      if #bands == 1 then bands[1].rows = rows return bands end
       for _, band in ipairs(bands) do
         local tail = {}
         for i = part, #at.parts do tail[#tail + 1] = i end
         local sub = layout(params, leaves_of(tail), name, band.parts)
-        band.rows = select(2, products(make(sub), args, whole))
-        part = part + band.parts
+        band.rows = select(2, products(along(sub.units, sub), args, whole))
+        band.limit, part = whole, part + band.parts
       end
       return bands
     end }
@@ -184,12 +212,12 @@ function models.hessian(f, params, ...)
   return build("hessian", params, pack(...), function(at)
     local function inner(list, ...) return (f(at.full(list), ...)) end
     local gradient = sd.grad(inner)
-    return function(v, ...)
+    return function(tangents, ...)
       local rest = pack(...)
       local function along(moved)
         return gradient(at.with_rest(moved), unpack(rest, 1, rest.n))
       end
-      return ravel(select(2, sd.jvp(along, { at.moved }, { at.split(v) })))
+      return ravel(select(2, sd.jvp(along, { at.moved }, { tangents })))
     end
   end)
 end
@@ -208,12 +236,12 @@ end
 local function sandwich(name, model, params, args, middle)
   callable(model, name, "model")
   return build(name, params, args, function(at)
-    return function(v, x, ...)
+    return function(tangents, x, ...)
       local function run(list)
         return outputs(model(at.full(list), x), name)
       end
       local function along(moved) return run(at.with_rest(moved)) end
-      local z, dz = sd.jvp(along, { at.moved }, { at.split(v) })
+      local z, dz = sd.jvp(along, { at.moved }, { tangents })
       local _, pull = sd.vjp(run, at.sub)
       return ravel(pull(middle(z, dz, ...)))
     end

@@ -5,9 +5,11 @@
 -- operators on parameters also unravel (vector -> tree), parts (where each
 -- leaf lies in the vectors) and restrict (a list of leaves -> the operator on
 -- these alone); triangle gives one triangle of the matrix for less than the
--- whole (see dense); fresh says that the products are new tensors, and that
--- nobody keeps the vectors, so that the core frees both at once. The core
--- reads the fields n, dtype, product, rows and fresh.
+-- whole, as a list of bands: each has count, rows (the numbers of some of its
+-- unit vectors -> their rows, from its first column on) and limit (how many at
+-- once); fresh says that the products are new tensors, and that nobody keeps
+-- the vectors, so that the core frees both at once. The core reads the fields
+-- n, dtype, product, rows and fresh.
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
@@ -96,13 +98,10 @@ function operator.in_pieces(f, limit)
     local size, parts = piece_size(k, at_once), {}
     V = sd.eval(V:reshape(-1)):reshape(V.shape) -- pieces of rows as they lie
     for from = 1, k, size do
-      local count = math.min(size, k - from + 1)
-      local part = V:narrow(1, from, count)
-      if count < size then -- the same shape, for the same plan
-        local rest = sd.zeros(size - count, V:size(2), { dtype = V.dtype })
-        part = f(sd.cat({ part, rest }, 1)):narrow(1, 1, count)
-      else
-        part = f(part)
+      local first = math.min(from, k - size + 1) -- of one size, for one plan
+      local part = f(V:narrow(1, first, size))
+      if first < from then
+        part = part:narrow(1, from - first + 1, k - from + 1)
       end
       parts[#parts + 1] = sd.eval(part)
     end
@@ -498,52 +497,44 @@ function operator:matmat(V)
   return row_products(self, rows):transpose(1, 2)
 end
 
--- Calls f with the unit vectors of n elements, so many rows at a time.
-local function each_units(n, dtype, chunk, f)
-  local size = math.max(16, math.min(most, 2 ^ 24 // n))
-  chunk = math.min(n, chunk or math.tointeger(size))
-  for from = 1, n, chunk do
-    local count = math.min(chunk, n - from + 1)
-    f(sd.arange(from, from + count - 1):unsqueeze(2):eq(sd.arange(1, n))
-      :to(dtype))
-  end
+-- The unit vectors of n elements that a tensor numbers, as rows.
+local function units(i, n, dtype)
+  return i:unsqueeze(2):eq(sd.arange(1, n)):to(dtype)
+end
+
+-- How many of count unit vectors of n elements to multiply at once.
+local function chunk_of(n, count, limit)
+  local most_here = math.max(16, math.min(most, math.tointeger(2 ^ 24 // n)))
+  most_here = math.min(most_here, limit or most)
+  return most_here < count and piece_size(count, most_here) or count
 end
 
 --- Calls f (the products of unit vectors from .. from + count - 1, as rows, and
 --- these vectors) until all columns are had.
-function operator:each_columns(f, chunk)
-  each_units(self.n, self.dtype, chunk, function(e)
+function operator:each_columns(f)
+  local chunk = chunk_of(self.n, self.n)
+  for from = 1, self.n, chunk do
+    local last = math.min(from + chunk - 1, self.n)
+    local e = units(sd.arange(from, last), self.n, self.dtype)
     f(row_products(self, e), e)
-  end)
-end
-
-local function joined(parts, dim)
-  return #parts == 1 and parts[1] or sd.cat(parts, dim)
-end
-
--- rows (unit vectors of n elements) for all of them.
-local function all_rows(rows, n, dtype, chunk)
-  local parts = {}
-  each_units(n, dtype, chunk, function(e)
-    parts[#parts + 1] = sd.eval(rows(e))
-  end)
-  return joined(parts, 1)
-end
-
--- The matrix of which bands hold the rows from the diagonal on, in order.
-local function mirrored(bands)
-  local whole, at = {}, 1
-  for k, band in ipairs(bands) do
-    local row, count, from = {}, band:size(1), 1
-    for i = 1, k - 1 do
-      row[i] = bands[i]:narrow(2, at - from + 1, count):transpose(1, 2)
-      from = from + bands[i]:size(1)
-    end
-    row[k] = band
-    whole[k] = joined(row, 2)
-    at = at + count
   end
-  return joined(whole, 1)
+end
+
+-- Writes the rows of a band into the matrix A, where both have their element
+-- (at, at), and what lies behind the band's own columns below it, too.
+local function lay_band(A, at, band, chunk)
+  local count = band.count
+  chunk = math.min(count, chunk)
+  for from = 1, count, chunk do
+    local first = math.min(from, count - chunk + 1) -- of one size, for one plan
+    local rows = sd.eval(band.rows(sd.arange(first, first + chunk - 1)))
+    core.lay(A, rows, at + first - 1, at)
+    local rest = rows:size(2) - count
+    if rest > 0 then
+      local right = rows:narrow(2, count + 1, rest):transpose(1, 2)
+      core.lay(A, sd.eval(right), at + count, at + first - 1)
+    end
+  end
 end
 
 --- The whole matrix {n, n}, by chunks of columns that bound the memory. Of a
@@ -554,13 +545,17 @@ end
 function operator:dense(o)
   o = sd.check_options(o, { "chunk:N" }, "dense")
   if self.whole and not o.chunk then return self.whole() end
-  local bands = {}
-  for i, band in ipairs(self.triangle and self.triangle() or {}) do
-    bands[i] = all_rows(band.rows, band.count, self.dtype, o.chunk)
+  local bands = self.triangle and self.triangle() or { {
+    count = self.n, rows = function(i)
+      return row_products(self, units(i, self.n, self.dtype))
+    end } }
+  local A, at = core.blank(self.n, self.n, { dtype = self.dtype }), 1
+  for _, band in ipairs(bands) do
+    local limit = band.limit and band.limit()
+    lay_band(A, at, band, o.chunk or chunk_of(self.n, band.count, limit))
+    at = at + band.count
   end
-  if #bands > 0 then return sd.eval(mirrored(bands)) end
-  return all_rows(function(V) return row_products(self, V) end, self.n,
-                  self.dtype, o.chunk)
+  return A
 end
 
 return operator

@@ -1,0 +1,33 @@
+/*
+** The two halves of classical Gram-Schmidt, a vector against many rows, each
+** row being read once, at the speed of memory; and a product of vectors.
+** f32 or f64, one thread; results depend on the arguments alone.
+*/
+#ifndef SD_GRAM_H
+#define SD_GRAM_H
+
+#include "base/dtype.h"
+
+#include <stdint.h>
+
+enum { SD_GRAM_CHUNK = 4096 }; /* elements */
+
+/* The count rows have n elements and begin stride elements apart. */
+typedef struct SdGramTable {
+  /* sums[i] += row i . w, in the rows' dtype within a chunk of elements. */
+  void (*dots)(int64_t count, int64_t n, const void *rows, int64_t stride,
+               const void *w, double *sums);
+  /* w -= sum of c[i] times row i, c being of the rows' dtype. */
+  void (*subtract)(int64_t count, int64_t n, const void *rows,
+                   int64_t stride, const void *c, void *w);
+  /* x . y summed in f64: squares of f32 neither overflow nor vanish. */
+  double (*dot)(int64_t n, const void *x, const void *y);
+} SdGramTable;
+
+extern const SdGramTable sd_gram_table_f32, sd_gram_table_f64;
+
+static inline const SdGramTable *sd_gram(SdDtype d) {
+  return d == SD_F32 ? &sd_gram_table_f32 : &sd_gram_table_f64;
+}
+
+#endif
