@@ -99,6 +99,24 @@ static void push_place(lua_State *L, int i, void *to) {
   lua_pushlightuserdata(L, (*next)++);
 }
 
+/* The table at i, a part of a template, becomes a list that is quicker to go
+** through: how many of its fields are a list's, and all keys and values. */
+static void unroll(lua_State *L, int i) {
+  lua_Integer n = 1;
+  luaL_checkstack(L, 8, "jit");
+  lua_newtable(L);
+  lua_pushinteger(L, (lua_Integer)lua_rawlen(L, i));
+  lua_rawseti(L, -2, n++);
+  lua_pushnil(L);
+  while (lua_next(L, i)) {
+    if (lua_istable(L, -1)) unroll(L, lua_gettop(L));
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, i + 1, n++);
+    lua_rawseti(L, i + 1, n++);
+  }
+  lua_replace(L, i);
+}
+
 /* The results, a list of e->values at i, as a template: every tensor becomes
 ** the place in e->handles where a call puts it.  Pushed. */
 static void push_template(lua_State *L, const Entry *e, int i) {
@@ -108,6 +126,7 @@ static void push_template(lua_State *L, const Entry *e, int i) {
     lua_rawgeti(L, i, k);
     sd_lua_map(L, lua_gettop(L), push_place, &next);
     lua_remove(L, -2);
+    if (lua_istable(L, -1)) unroll(L, lua_gettop(L));
     lua_rawseti(L, -2, k);
   }
 }
@@ -178,35 +197,29 @@ static void make(lua_State *L, Replay *r, int n, int functions) {
 
 /* ---- calls -------------------------------------------------------------- */
 
-/* Pushes a table with room for as many fields as the one at i has. */
-static void push_roomy(lua_State *L, int i) {
-  int list = (int)lua_rawlen(L, i), fields = 0;
-  lua_pushnil(L);
-  for (; lua_next(L, i); fields++) lua_pop(L, 1);
-  lua_createtable(L, list, fields - list);
-}
-
-/* Pushes the part of the results at i with fresh handles in it. */
-static void push_fresh(lua_State *L, int i) {
-  if (lua_islightuserdata(L, i)) {
-    SdNode ***place = lua_touserdata(L, i);
+/* The part of the results' template on the top becomes the part itself, with
+** fresh handles. */
+static void make_fresh(lua_State *L) {
+  if (lua_islightuserdata(L, -1)) {
+    SdNode ***place = lua_touserdata(L, -1);
+    lua_pop(L, 1);
     *place = sd_lua_push_handle(L);
     return;
   }
-  if (!lua_istable(L, i)) {
-    lua_pushvalue(L, i);
-    return;
-  }
+  if (!lua_istable(L, -1)) return;
   luaL_checkstack(L, 8, "jit");
-  push_roomy(L, i);
-  int made = lua_gettop(L);
-  lua_pushnil(L);
-  while (lua_next(L, i)) {
-    lua_pushvalue(L, -2);
-    push_fresh(L, lua_gettop(L) - 1);
-    lua_rawset(L, made);
-    lua_pop(L, 1);
+  int unrolled = lua_gettop(L), n = (int)lua_rawlen(L, unrolled);
+  lua_rawgeti(L, unrolled, 1);
+  int list = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  lua_createtable(L, list, (n - 1) / 2 - list);
+  for (int k = 2; k < n; k += 2) {
+    lua_rawgeti(L, unrolled, k);
+    lua_rawgeti(L, unrolled, k + 1);
+    make_fresh(L);
+    lua_rawset(L, unrolled + 1);
   }
+  lua_replace(L, unrolled);
 }
 
 /* Runs the plan.  Everything that can fail comes first: a failed call leaves
@@ -281,8 +294,7 @@ static int push_results(lua_State *L, const Entry *e, int functions, int at) {
   luaL_checkstack(L, values + 8, "jit");
   for (int k = 1; k <= values; k++) {
     lua_rawgeti(L, template, k);
-    push_fresh(L, lua_gettop(L));
-    lua_remove(L, -2);
+    make_fresh(L);
   }
   return values;
 }

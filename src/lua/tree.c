@@ -229,18 +229,24 @@ static int core_rebuild(lua_State *L) {
 
 /* ---- signatures --------------------------------------------------------- */
 
-static void write(lua_State *L, SdSignature *s, const void *data,
-                  size_t bytes) {
+/* Room for so many more bytes, where the next ones go. */
+static char *reserve(lua_State *L, SdSignature *s, size_t bytes) {
   SdError err;
   if (s->length + bytes > s->room &&
       sd_memory_grow(&s->text, &s->room, s->length + bytes, 1, &err) != SD_OK)
     sd_lua_raise(L, &err);
-  memcpy(s->text + s->length, data, bytes);
+  return s->text + s->length;
+}
+
+static void write(lua_State *L, SdSignature *s, const void *data,
+                  size_t bytes) {
+  memcpy(reserve(L, s, bytes), data, bytes);
   s->length += bytes;
 }
 
 static void write_tag(lua_State *L, SdSignature *s, char tag) {
-  write(L, s, &tag, 1);
+  *reserve(L, s, 1) = tag;
+  s->length++;
 }
 
 enum { NAME = 'a' + LUA_TSTRING }; /* the tag of a string */
@@ -250,24 +256,38 @@ static void sign_tensor(lua_State *L, SdSignature *s, SdNode *x) {
   const SdTrace *t = x->trace;
   while (t && !t->live) t = t->outer;
   s->traced |= t != NULL;
-  char head[2] = {(char)x->dtype, (char)x->shape.ndim};
-  write(L, s, head, 2);
-  write(L, s, x->shape.dims, (size_t)x->shape.ndim * sizeof *x->shape.dims);
+  int n = x->shape.ndim;
+  char *p = reserve(L, s, 2 + SD_MAX_DIMS * sizeof *x->shape.dims);
+  *p++ = (char)x->dtype;
+  *p++ = (char)n;
+  for (int k = 0; k < n; k++, p += sizeof *x->shape.dims)
+    memcpy(p, &x->shape.dims[k], sizeof *x->shape.dims);
+  s->length += 2 + (size_t)n * sizeof *x->shape.dims;
   if (sd_memory_grow(&s->nodes, &s->capacity, s->count + 1,
                      sizeof *s->nodes, &err) != SD_OK)
     sd_lua_raise(L, &err);
   s->nodes[s->count++] = x;
 }
 
+static void sign_string(lua_State *L, SdSignature *s, const char *text,
+                        size_t length) {
+  char *p = reserve(L, s, 1 + sizeof length + length);
+  *p++ = NAME;
+  memcpy(p, &length, sizeof length);
+  memcpy(p + sizeof length, text, length);
+  s->length += 1 + sizeof length + length;
+}
+
 static void sign_other(lua_State *L, SdSignature *s, int i) {
   int type = lua_type(L, i);
   size_t length;
-  write_tag(L, s, (char)('a' + type + (lua_isinteger(L, i) ? 16 : 0)));
   if (type == LUA_TSTRING) {
     const char *text = lua_tolstring(L, i, &length);
-    write(L, s, &length, sizeof length);
-    write(L, s, text, length);
-  } else if (lua_isinteger(L, i)) {
+    sign_string(L, s, text, length);
+    return;
+  }
+  write_tag(L, s, (char)('a' + type + (lua_isinteger(L, i) ? 16 : 0)));
+  if (lua_isinteger(L, i)) {
     write(L, s, &(lua_Integer){lua_tointeger(L, i)}, sizeof(lua_Integer));
   } else if (type == LUA_TNUMBER) {
     write(L, s, &(lua_Number){lua_tonumber(L, i)}, sizeof(lua_Number));
@@ -330,10 +350,7 @@ static int sign_names(lua_State *L, SdSignature *s, int i, int depth) {
     lua_insert(L, -2); /* the value stays below the key */
   }
   for (int j = 0; j < n; j++) {
-    size_t length = strlen(names[order[j]]);
-    write_tag(L, s, NAME);
-    write(L, s, &length, sizeof length);
-    write(L, s, names[order[j]], length);
+    sign_string(L, s, names[order[j]], strlen(names[order[j]]));
     sign(L, s, base + 1 + order[j], depth + 1);
   }
   return 1;
