@@ -23,6 +23,7 @@ enum {
   FAR_BLOCK = BLOCK / 2, /* of many streams L1 holds less of each */
   WIDE_BLOCK = 4 * BLOCK, /* of few streams, more */
   L1_SHARE = 20 << 10,  /* bytes that they may fill */
+  SECOND_CACHE = 1 << 20, /* bytes of it */
   TASK = 64 * BLOCK,    /* elements of a plain task, at most */
   GATHER_COST = 24,     /* of an element that lies anywhere */
   ROW_COST = 8,         /* of a fold over a row, for each of its first */
@@ -180,9 +181,12 @@ static size_t layout_memory(Run *r, int threads, char *base) {
   return at + sd_folds_memory(r, base ? base + at : NULL);
 }
 
+/* Beyond the second cache a stream's element takes twice the time. */
 static int choose_threads(const Run *r) {
   const SdProgram *p = r->p;
-  int cost = p->cost + 2;
+  int streams = r->ndirect + r->nodd;
+  size_t bytes = (size_t)p->numel * (size_t)streams * p->widest;
+  int cost = p->cost + (bytes > SECOND_CACHE ? 2 * streams : streams);
   for (int i = 0; i < r->nodd; i++)
     cost += r->odd[i].period ? 2 : GATHER_COST;
   double work = (double)p->numel * cost;
