@@ -134,8 +134,9 @@ typedef void (*SdFoldRowsFn)(int64_t rows, int64_t cols, const void *x,
                              SdAccumulator *acc);
 SdFoldRowsFn sd_fold_rows(SdDtype d, SdFold fold);
 
-/* out[i] = exp(x[i] - shift) in one pass; returns their sum.  Of f32 at most
-** some thousands, as they are added up in lanes of the dtype. */
+/* out[i] = exp(x[i] - shift) in one pass, where shift is at least the greatest
+** x[i]; returns their sum.  Of f32 at most some thousands, as they are added
+** up in lanes of the dtype. */
 typedef double (*SdExpSumFn)(int64_t n, const void *x, double shift,
                              void *out);
 SdExpSumFn sd_exp_sum(SdDtype d); /* f32 and f64 */

@@ -141,28 +141,33 @@ static inline Split split(float x) {
 }
 
 /* NaN stays: each comparison is one instruction that gives x then. */
-static inline float clamp(float x, float low, float high) {
-  x = high < x ? high : x;
+static inline float at_most(float x, float high) {
+  return high < x ? high : x;
+}
+
+static inline float at_least(float x, float low) {
   return low > x ? low : x;
 }
 
-/* 2^n goes on in two halves, so that results may overflow and be subnormal.
-** Within 1.5 ulp. */
-static inline float exp_one(float x) {
-  Split s = split(clamp(x, -104, 89));
+/* Of x <= 89.  2^n goes on in two halves, so that results may overflow and be
+** subnormal.  Within 1.5 ulp. */
+static inline float exp_below(float x) {
+  Split s = split(at_least(x, -104));
   int32_t half = s.n >> 1;
   return (1 + s.e) * power_of_2(half) * power_of_2(s.n - half);
 }
 
-/* e / (e + 2) of e = exp(2 x) - 1.  Within 3 ulp. */
+static inline float exp_one(float x) { return exp_below(at_most(x, 89)); }
+
+/* e / (e + 2) of e = exp(2 |x|) - 1.  Within 3 ulp. */
 static inline float tanh_one(float x) {
-  Split s = split(clamp(2 * x, -20, 20));
+  Split s = split(2 * at_most(fabsf(x), 10));
   float power = power_of_2(s.n), e = (power - 1) + power * s.e;
   return copysignf(e / (e + 2), x);
 }
 
 static inline float sigmoid_one(float x) {
-  float e = exp_one(-fabsf(x));
+  float e = exp_below(-fabsf(x));
   return (x < 0 ? e : 1) / (1 + e);
 }
 
@@ -186,11 +191,11 @@ static double exp_sum(int64_t n, const void *px, double shift, void *o) {
   int64_t i = 0;
   for (; i + SUMS <= n; i += SUMS)
     LANES for (int k = 0; k < SUMS; k++) {
-      float e = exp_one(x[i + k] - s);
+      float e = exp_below(x[i + k] - s);
       out[i + k] = e;
       sum[k] += e;
     }
-  LANES for (int64_t k = i; k < n; k++) out[k] = exp_one(x[k] - s);
+  LANES for (int64_t k = i; k < n; k++) out[k] = exp_below(x[k] - s);
   for (int k = 0; i < n; i++, k++) sum[k] += out[i];
   for (int half = SUMS / 2; half > 0; half /= 2)
     for (int k = 0; k < half; k++) sum[k] += sum[k + half];
