@@ -25,10 +25,10 @@ enum {
                                 than they save */
 };
 
-/* work: for each piece capacity + 1 sums, then the reals of the coefficients,
-** then two lots of sums. */
+/* work: for each piece the sums of two vectors, then the reals of their
+** coefficients, then two lots of sums. */
 static size_t work_doubles(int64_t capacity) {
-  return (size_t)(PIECES + 3) * (size_t)(capacity + 1);
+  return 2 * (size_t)(PIECES + 3) * (size_t)(capacity + 1);
 }
 
 SdStatus sd_basis_new(SdBasis *b, SdDtype dtype, int64_t n, int64_t capacity,
@@ -61,37 +61,49 @@ void sd_basis_free(SdBasis *b) {
 
 typedef struct Sweep {
   const SdBasis *b;
-  int64_t count;
+  SdGram gram;       /* of all columns */
   void *w;
-  const void *minus; /* count reals, or NULL */
+  const void *minus; /* coefficients, or NULL */
   int dots;          /* whether products are wanted */
   int backward;
   int parallel;      /* whether threads share the work */
 } Sweep;
 
 static double *piece_sums(const SdBasis *b, int piece) {
-  return b->work + (size_t)piece * (size_t)(b->capacity + 1);
+  return b->work + 2 * (size_t)piece * (size_t)(b->capacity + 1);
 }
 
 static void *coefficients(const SdBasis *b) {
   return piece_sums(b, PIECES);
 }
 
+/* All products with the vectors, and behind them those of the vectors with
+** themselves. */
+static int64_t sums_of(const Sweep *s) {
+  return s->gram.vectors * (s->gram.count + 1);
+}
+
 static void sweep_block(const Sweep *s, int piece, int64_t at, int64_t m) {
-  const SdBasis *b = s->b;
-  const SdGramTable *gram = sd_gram(b->dtype);
-  const void *a = sd_vector_at(b->dtype, b->rows, at);
-  void *w = sd_vector_at(b->dtype, s->w, at);
-  double *sums = piece_sums(b, piece);
-  if (s->minus) gram->subtract(s->count, m, a, b->n, s->minus, w);
-  if (s->dots) gram->dots(s->count, m, a, b->n, w, sums);
-  sums[s->count] += gram->dot(m, w, w);
+  SdDtype d = s->b->dtype;
+  const SdGramTable *table = sd_gram(d);
+  SdGram g = s->gram;
+  void *w = sd_vector_at(d, s->w, at);
+  double *sums = piece_sums(s->b, piece);
+  g.n = m;
+  g.rows = sd_vector_at(d, g.rows, at);
+  if (s->minus) table->subtract(&g, s->minus, w);
+  if (s->dots) table->dots(&g, w, sums);
+  for (int v = 0; v < g.vectors; v++) {
+    const void *u = sd_vector_at(d, w, v * g.stride);
+    sums[g.vectors * g.count + v] += table->dot(m, u, u);
+  }
 }
 
 /* Rows are read in long runs, unless a block must stay in the cache. */
 static int64_t block_length(const Sweep *s) {
   if (!s->minus || !s->dots) return MAX_BLOCK;
-  int64_t bytes = (s->count + 1) * (int64_t)sd_dtype_size(s->b->dtype);
+  int64_t bytes = (s->gram.count + s->gram.vectors) *
+                  (int64_t)sd_dtype_size(s->b->dtype);
   int64_t length = CACHE / bytes / 64 * 64;
   return length < MIN_BLOCK ? MIN_BLOCK
          : length > MAX_BLOCK ? MAX_BLOCK
@@ -104,57 +116,60 @@ static void sweep_piece(const Sweep *s, int piece, int64_t each,
   int64_t n = s->b->n, from = piece * each;
   int64_t left = n - from < each ? n - from : each;
   int64_t blocks = left > 0 ? (left + length - 1) / length : 0;
-  memset(piece_sums(s->b, piece), 0,
-         (size_t)(s->count + 1) * sizeof(double));
+  memset(piece_sums(s->b, piece), 0, (size_t)sums_of(s) * sizeof(double));
   for (int64_t i = 0; i < blocks; i++) {
     int64_t at = (s->backward ? blocks - 1 - i : i) * length;
     sweep_block(s, piece, from + at, left - at < length ? left - at : length);
   }
 }
 
-/* w -= rows^T minus, and then backwards; dots (may be NULL) = rows w; the
-** squared norm of w. */
-static double sweep(const SdBasis *b, int64_t count, void *w,
-                    const double *minus, double *dots) {
-  Sweep s = {b, count, w, minus ? coefficients(b) : NULL, dots != NULL,
-             minus != NULL, b->n * count > PARALLEL};
-  int64_t length = block_length(&s);
+/* The vectors at w, each taken with the first count rows: minus, if given, are
+** the coefficients to subtract; sums get the products of the rows with what is
+** left, if dots are wanted, and then its squared norms. */
+static void sweep(const SdBasis *b, int vectors, int64_t count, void *w,
+                  const double *minus, int dots, double *sums) {
+  Sweep s = {b, {count, b->n, b->n, b->rows, vectors}, w,
+             minus ? coefficients(b) : NULL, dots, minus != NULL,
+             b->n * count > PARALLEL};
+  int64_t length = block_length(&s), n = sums_of(&s);
   int64_t each = s.parallel ? (b->n / PIECES / 64 + 1) * 64 : b->n;
-  for (int64_t i = 0; minus && i < count; i++)
+  for (int64_t i = 0; minus && i < vectors * count; i++)
     if (b->dtype == SD_F32) ((float *)coefficients(b))[i] = (float)minus[i];
     else ((double *)coefficients(b))[i] = minus[i];
 #pragma omp parallel for schedule(static, 1) if (s.parallel)
   for (int p = 0; p < PIECES; p++)
     sweep_piece(&s, s.backward ? PIECES - 1 - p : p, each, length);
-  double norm = 0;
-  if (dots) memset(dots, 0, (size_t)count * sizeof *dots);
-  for (int p = 0; p < PIECES; p++) {
-    const double *sums = piece_sums(b, p);
-    for (int64_t i = 0; dots && i < count; i++) dots[i] += sums[i];
-    norm += sums[count];
-  }
-  return norm;
+  memset(sums, 0, (size_t)n * sizeof *sums);
+  for (int p = 0; p < PIECES; p++)
+    for (int64_t i = 0; i < n; i++) sums[i] += piece_sums(b, p)[i];
+}
+
+/* Two lots of sums. */
+static double *lot(const SdBasis *b, int i) {
+  return piece_sums(b, PIECES + 1 + i);
 }
 
 void sd_basis_dots(const SdBasis *b, int64_t count, const void *w,
                    double *dots) {
-  sweep(b, count, (void *)w, NULL, dots);
+  sweep(b, 1, count, (void *)w, NULL, 1, lot(b, 0));
+  memcpy(dots, lot(b, 0), (size_t)count * sizeof *dots);
 }
 
 /* expected: whether a second pass is likely, so that the first takes the
 ** products for it on its way. */
 static double orthogonalize(const SdBasis *b, int64_t count, void *w,
                             double *h, int expected) {
-  double *dots = piece_sums(b, PIECES + 1);
-  double *next = piece_sums(b, PIECES + 2);
-  double norm = sqrt(sweep(b, count, w, NULL, dots));
+  double *dots = lot(b, 0), *next = lot(b, 1);
+  sweep(b, 1, count, w, NULL, 1, dots);
+  double norm = sqrt(dots[count]);
   if (h) memset(h, 0, (size_t)count * sizeof *h);
   for (int pass = 1; pass <= MAX_PASSES; pass++) {
     for (int64_t i = 0; h && i < count; i++) h[i] += dots[i];
     int ahead = expected && pass == 1;
-    double now = sqrt(sweep(b, count, w, dots, ahead ? next : NULL));
+    sweep(b, 1, count, w, dots, ahead, next);
+    double now = sqrt(next[count]);
     if (now > (pass > 1 ? .5 : .7) * norm || isnan(now)) return now;
-    if (!ahead) sweep(b, count, w, NULL, next);
+    if (!ahead) sweep(b, 1, count, w, NULL, 1, next);
     memcpy(dots, next, (size_t)count * sizeof *dots);
     norm = now;
   }
@@ -166,6 +181,11 @@ double sd_basis_orthogonalize(const SdBasis *b, int64_t count, void *w,
   return orthogonalize(b, count, w, h, 1);
 }
 
+double sd_basis_reorthogonalize(const SdBasis *b, int64_t count, void *w,
+                                double *h) {
+  return orthogonalize(b, count, w, h, 0);
+}
+
 double sd_basis_recur(const SdBasis *b, int64_t j, double beta, void *w,
                       double *h) {
   const void *v = sd_basis_row(b, j);
@@ -173,9 +193,17 @@ double sd_basis_recur(const SdBasis *b, int64_t j, double beta, void *w,
     sd_vector_axpy(b->dtype, b->n, -beta, sd_basis_row(b, j - 1), w);
   double alpha = sd_vector_dot(b->dtype, b->n, v, w);
   sd_vector_axpy(b->dtype, b->n, -alpha, v, w);
-  double norm = orthogonalize(b, j + 1, w, h, 0);
+  double norm = sd_basis_reorthogonalize(b, j + 1, w, h);
   h[j] += alpha;
   return norm;
+}
+
+double sd_basis_clean_two(const SdBasis *b, int64_t count) {
+  double *dots = lot(b, 0), *left = lot(b, 1);
+  void *w = sd_basis_row(b, count);
+  sweep(b, 2, count, w, NULL, 1, dots);
+  sweep(b, 2, count, w, dots, 0, left);
+  return sqrt(left[2 * count + 1]);
 }
 
 SdStatus sd_basis_random_row(const SdBasis *b, int64_t count, uint64_t seed,

@@ -41,12 +41,23 @@ void sd_basis_dots(const SdBasis *b, int64_t count, const void *w,
 double sd_basis_orthogonalize(const SdBasis *b, int64_t count, void *w,
                               double *h);
 
+/* The same where rounding is all that there is to take out: one pass is
+** expected to do. */
+double sd_basis_reorthogonalize(const SdBasis *b, int64_t count, void *w,
+                                double *h);
+
 /* The same for w = A times row j, all j + 1 rows being taken out, where A is
 ** symmetric and couples rows j - 1 and j by beta: after the recurrence's own
 ** two terms the norm hardly falls any more, and one pass over the rows does.
 ** h[j] is the Rayleigh quotient of row j. */
 double sd_basis_recur(const SdBasis *b, int64_t j, double beta, void *w,
                       double *h);
+
+/* One pass of classical Gram-Schmidt for rows count and count + 1 at once,
+** which reads the rows before them as often as one alone would.  The norm of
+** what is left of row count + 1; the two are not made orthogonal to each
+** other. */
+double sd_basis_clean_two(const SdBasis *b, int64_t count);
 
 /* Row count becomes a random unit vector orthogonal to the rows before it;
 ** count < n.  The same seed and stream give the same vector. */

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { MOST_GROWTH = 64 }; /* of rounding, in a step that is left as it is */
+
 double sd_lanczos_rounding(SdDtype d) {
   return 16 * (d == SD_F32 ? (double)FLT_EPSILON : DBL_EPSILON);
 }
@@ -36,6 +38,7 @@ typedef struct Run {
   SdLanczos *l;
   double *h;   /* coefficients taken out of A v */
   double norm; /* of A, the best lower bound so far */
+  int raw;     /* the newest vector is orthogonal to its neighbours only */
 } Run;
 
 /* Vector i: all are kept, or the last three. */
@@ -44,21 +47,39 @@ static void *vector(const Run *r, int64_t i) {
   return sd_basis_row(&r->l->basis, all ? i : i % 3);
 }
 
-/* Takes the earlier vectors out of w = A v_j; returns what is left. */
-static double take_out(const Run *r, int64_t j, void *w) {
+/*
+** Takes the earlier vectors out of w = A v_j; returns what is left.  The
+** recurrence does that but for rounding, which its next step multiplies by
+** |A| / beta.  Where that is little a vector waits, and is made orthogonal to
+** all together with the next: the basis is read half as often, and T is as
+** exact, for it depends on such errors by their squares.
+*/
+static double take_out(Run *r, int64_t j, void *w) {
   SdLanczos *l = r->l;
   SdDtype d = r->op->dtype;
   int64_t n = r->op->n;
-  if (r->o->reorthogonalize) {
-    double beta = sd_basis_recur(&l->basis, j, j ? l->beta[j - 1] : 0, w,
-                                 r->h);
-    l->alpha[j] = r->h[j];
-    return beta;
-  }
+  void *v = vector(r, j);
   if (j > 0) sd_vector_axpy(d, n, -l->beta[j - 1], vector(r, j - 1), w);
-  l->alpha[j] = sd_vector_dot(d, n, vector(r, j), w);
-  sd_vector_axpy(d, n, -l->alpha[j], vector(r, j), w);
-  return sd_vector_norm(d, n, w);
+  l->alpha[j] = sd_vector_dot(d, n, v, w);
+  sd_vector_axpy(d, n, -l->alpha[j], v, w);
+  double norm = sd_vector_norm(d, n, w), left = 0;
+  if (!r->o->reorthogonalize) return norm;
+  if (!r->raw && norm > r->norm / MOST_GROWTH) {
+    r->raw = 1;
+    return norm;
+  }
+  if (r->raw) left = sd_basis_clean_two(&l->basis, j);
+  if (r->raw && left > .7 * norm) {
+    double more = sd_vector_dot(d, n, v, w);
+    sd_vector_axpy(d, n, -more, v, w);
+    l->alpha[j] += more;
+    norm = left;
+  } else {
+    norm = sd_basis_reorthogonalize(&l->basis, j + 1, w, r->h);
+    l->alpha[j] += r->h[j];
+  }
+  r->raw = 0;
+  return norm;
 }
 
 /* Takes in w = A v_j, where the next vector goes. */
@@ -124,7 +145,7 @@ SdStatus sd_lanczos_run(const SdOperator *op, const void *start,
   int64_t steps = o->steps;
   if (o->reorthogonalize && steps > op->n) steps = op->n;
   size_t bytes = (size_t)steps * sizeof(double);
-  Run r = {op, o, out, sd_memory_alloc(bytes, err), 0};
+  Run r = {op, o, out, sd_memory_alloc(bytes, err), 0, 0};
   if (!r.h) return err->code;
   SdStatus status = run(&r, start, steps, err);
   sd_memory_free(r.h, bytes);
@@ -201,7 +222,7 @@ static SdStatus new_rows(Rows *s, const SdLanczosOptions *o, SdLanczos *out,
     return err->code;
   s->w = (char *)s->v + half;
   for (size_t i = 0; i < count; i++)
-    s->runs[i] = (Run){s->op, o, &out[i], s->h, 0};
+    s->runs[i] = (Run){s->op, o, &out[i], s->h, 0, 0};
   return SD_OK;
 }
 

@@ -184,6 +184,45 @@ static void ghosts(void) {
   drop(&a);
 }
 
+/* Vectors that wait to be made orthogonal together with the next, and some that
+** may not: beta falls as the outlier's multiple grows.  T is V^T A V. */
+static void waiting_vectors(SdDtype d) {
+  static const double tops[] = {1, 8, 30, 300, 3000};
+  double eps = d == SD_F32 ? 1.2e-7 : 2.2e-16;
+  int64_t n = 400;
+  void *start = random_rows(d, n, 9), *av = malloc((size_t)n * 8);
+  for (int i = 0; i < 10; i++) {
+    Matrix a = wigner(n, 3, d);
+    a.diag = calloc((size_t)n, sizeof(double));
+    a.diag[7] = tops[i / 2];
+    SdOperator op = operator(&a);
+    SdLanczosOptions o = {60 + i % 2, 1, 0};
+    SdLanczos l;
+    int good = sd_lanczos_run(&op, start, &o, &l, &err) == SD_OK;
+    double off = 0;
+    for (int64_t j = 0; good && j < l.steps; j++) {
+      matvec(&a, sd_vector_at(d, l.basis.rows, j * n), av, &err);
+      for (int64_t k = 0; k < l.steps; k++) {
+        double t = k == j ? l.alpha[j] : k == j + 1 ? l.beta[j]
+                   : k + 1 == j ? l.beta[k] : 0;
+        double got = sd_vector_dot(d, n, av,
+                                   sd_vector_at(d, l.basis.rows, k * n));
+        off = fmax(off, fabs(got - t) / (tops[i / 2] + 2));
+      }
+    }
+    double loss = good ? loss_of_orthogonality(d, l.basis.rows, l.steps, n)
+                       : 1;
+    ok(good && l.steps == o.steps, "%s, outlier %g, %d steps",
+       sd_dtype_name(d), tops[i / 2], (int)l.steps);
+    ok(loss < 16 * eps, "|V V^T - 1| = %.2g roundings", loss / eps);
+    ok(off < 16 * eps, "|V A V^T - T| / |A| = %.2g", off / eps);
+    sd_lanczos_free(&l);
+    drop(&a);
+  }
+  free(start);
+  free(av);
+}
+
 static void lanczos_ends(void) {
   SdLanczosOptions o = {50, 1, 0};
   SdLanczos l;
@@ -1006,6 +1045,8 @@ int main(void) {
   sd_thread_set_count(1); /* waiting threads slow down a busy machine */
   refused_arguments_are_silent();
   ghosts();
+  waiting_vectors(SD_F32);
+  waiting_vectors(SD_F64);
   lanczos_ends();
   tiny_and_huge();
   eigs_of_random_matrices();

@@ -5,6 +5,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { STRIDE = 9001, ROWS = 9 };
 
@@ -19,37 +20,41 @@ static void put(SdDtype d, void *x, int64_t i, double v) {
   else ((double *)x)[i] = v;
 }
 
-/* The worst errors over all counts of rows of n elements, in units of the
-** dtype's rounding of the sum of magnitudes. */
+/* The worst errors over all counts of rows of n elements and one or two
+** vectors, in units of the dtype's rounding of the sum of magnitudes. */
 static void compare(SdDtype d, int64_t n) {
   double eps = d == SD_F32 ? (double)FLT_EPSILON : DBL_EPSILON;
-  size_t size = sd_dtype_size(d);
-  char *rows = malloc(ROWS * STRIDE * size), *w = malloc((size_t)(n + 1) * size),
-       *u = malloc((size_t)(n + 1) * size), c[ROWS * sizeof(double)];
+  size_t size = sd_dtype_size(d), room = 2 * STRIDE * size;
+  char *rows = malloc(ROWS * STRIDE * size), *w = malloc(room),
+       *u = malloc(room), c[2 * ROWS * sizeof(double)];
   double dots = 0, left = 0;
   for (int64_t i = 0; i < ROWS * STRIDE; i++) put(d, rows, i, value(i));
-  for (int i = 0; i < ROWS; i++) put(d, c, i, .1 * value(i + 5));
-  for (int64_t i = 0; i <= n; i++) put(d, w, i, value(3 * i + 1));
-  for (int count = 1; count <= ROWS; count++) {
-    double sums[ROWS + 1];
-    for (int i = 0; i <= ROWS; i++) sums[i] = 1;
-    for (int64_t i = 0; i <= n; i++) put(d, u, i, get(d, w, i));
-    sd_gram(d)->dots(count, n, rows, STRIDE, w, sums);
-    sd_gram(d)->subtract(count, n, rows, STRIDE, c, u);
-    for (int i = 0; i <= ROWS; i++) {
+  for (int i = 0; i < 2 * ROWS; i++) put(d, c, i, .1 * value(i + 5));
+  for (int64_t i = 0; i < 2 * STRIDE; i++) put(d, w, i, value(3 * i + 1));
+  for (int run = 0; run < 2 * ROWS; run++) {
+    int count = run / 2 + 1, vectors = run % 2 + 1;
+    SdGram g = {count, n, STRIDE, rows, vectors};
+    double sums[2 * ROWS + 1];
+    for (int i = 0; i <= 2 * ROWS; i++) sums[i] = 1;
+    memcpy(u, w, room);
+    sd_gram(d)->dots(&g, w, sums);
+    sd_gram(d)->subtract(&g, c, u);
+    for (int i = 0; i <= 2 * ROWS; i++) {
       long double want = 1, all = 1;
-      for (int64_t k = 0; i < count && k < n; k++) {
-        long double t = (long double)get(d, rows, i * STRIDE + k) *
-                        get(d, w, k);
+      for (int64_t k = 0; i < vectors * count && k < n; k++) {
+        long double t = (long double)get(d, rows, i % count * STRIDE + k) *
+                        get(d, w, i / count * STRIDE + k);
         want += t;
         all += fabsl(t);
       }
       dots = fmax(dots, fabs((double)((sums[i] - want) / all)) / eps);
     }
-    for (int64_t k = 0; k <= n; k++) {
+    for (int64_t k = 0; k < 2 * STRIDE; k++) {
       long double want = get(d, w, k);
-      for (int i = 0; k < n && i < count; i++)
-        want -= (long double)get(d, c, i) * get(d, rows, i * STRIDE + k);
+      int64_t v = k / STRIDE, at = k % STRIDE;
+      for (int i = 0; v < vectors && at < n && i < count; i++)
+        want -= (long double)get(d, c, v * count + i) *
+                get(d, rows, i * STRIDE + at);
       left = fmax(left, fabs((double)(get(d, u, k) - want)) / eps);
     }
   }
