@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "kernels/gemm.h"
 
+#include <cblas.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -104,6 +105,54 @@ static void thread_independent(int64_t m, int64_t n, int64_t k) {
      (int)n, (int)k);
 }
 
+/* Products that go in slices or panels against one call of BLAS; whole numbers
+** small enough to be exact in any order. */
+static void large(SdDtype d, int64_t m, int64_t n, int64_t k, int gap) {
+  size_t size = sd_dtype_size(d), room = (size_t)(m + gap) * (size_t)(n + gap);
+  size_t na = (size_t)(m + gap) * (size_t)(k + gap);
+  size_t nb = (size_t)(n + gap) * (size_t)(k + gap);
+  char *a = malloc(na * size), *b = malloc(nb * size), *c = malloc(room * size),
+       *whole = malloc(room * size);
+  int same = 1;
+  for (size_t i = 0; i < na; i++)
+    if (d == SD_F32) ((float *)(void *)a)[i] = (float)(i % 5) - 2;
+    else ((double *)(void *)a)[i] = (double)(i % 5) - 2;
+  for (size_t i = 0; i < nb; i++)
+    if (d == SD_F32) ((float *)(void *)b)[i] = (float)(i % 7) - 3;
+    else ((double *)(void *)b)[i] = (double)(i % 7) - 3;
+  for (int way = 0; way < 8; way++) {
+    SdGemm g = gemm(m, n, k, way & 3);
+    CBLAS_TRANSPOSE ta = g.trans_a ? CblasTrans : CblasNoTrans;
+    CBLAS_TRANSPOSE tb = g.trans_b ? CblasTrans : CblasNoTrans;
+    g.lda += gap, g.ldb += gap, g.ldc += gap;
+    g.beta = way >> 2;
+    memset(c, 0, room * size); /* and where nothing is written, zeros stay */
+    memset(whole, 0, room * size);
+    for (int64_t i = 0; i < m; i++)
+      for (int64_t j = 0; j < n && g.beta != 0; j++)
+        memcpy(whole + (size_t)(i * g.ldc + j) * size, a + (size_t)j * size,
+               size);
+    if (g.beta != 0) memcpy(c, whole, room * size);
+    sd_gemm(d, &g, a, b, c);
+    if (d == SD_F32)
+      cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, 1,
+                  (float *)(void *)a, (int)g.lda, (float *)(void *)b,
+                  (int)g.ldb, (float)g.beta, (float *)(void *)whole,
+                  (int)g.ldc);
+    else
+      cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, 1,
+                  (double *)(void *)a, (int)g.lda, (double *)(void *)b,
+                  (int)g.ldb, g.beta, (double *)(void *)whole, (int)g.ldc);
+    same &= !memcmp(c, whole, room * size);
+  }
+  ok(same, "%s, %d x %d x %d, every way, against one call", sd_dtype_name(d),
+     (int)m, (int)n, (int)k);
+  free(a);
+  free(b);
+  free(c);
+  free(whole);
+}
+
 static void batches(int64_t count, int64_t m, int64_t n, int64_t k) {
   const void *a[200] = {0}, *b[200] = {0};
   void *c[200] = {0};
@@ -179,6 +228,12 @@ int main(void) {
   thread_independent(300, 700, 1100);
   thread_independent(1, 600, 700);
   thread_independent(10, 10, 60000);
+  large(SD_F32, 1100, 90, 22001, 0);
+  large(SD_F32, 20500, 110, 1000, 3);
+  large(SD_F32, 700, 2500, 1300, 1);
+  large(SD_F64, 300, 301, 12000, 1);
+  large(SD_F64, 500, 512, 4300, 0);
+  large(SD_F64, 6000, 40, 5000, 0);
   batches(200, 32, 32, 32);
   batches(3, 100, 100, 100);
   batches(0, 3, 3, 3);
