@@ -580,12 +580,18 @@ static int core_blank(lua_State *L) {
   SdNode **h = sd_lua_push_handle(L);
   SdBuilder b;
   SdArray a;
-  sd_builder_open(&b);
-  SdNode *n = sd_shape_check(&shape, "matrix", &b.error) == SD_OK &&
-                      sd_array_new(&a, d, &shape, &b.error) == SD_OK
-                  ? sd_node_leaf(&b, &a)
-                  : NULL;
-  if (n) sd_lua_fill(h, n);
+  int tried = 0;
+  sd_lua_charge(L);
+  do {
+    sd_builder_open(&b);
+    if (sd_shape_check(&shape, "matrix", &b.error) == SD_OK &&
+        sd_array_new(&a, d, &shape, &b.error) == SD_OK) {
+      SdNode *n = sd_node_leaf(&b, &a);
+      if (n) sd_lua_fill(h, n);
+    }
+    if (!sd_lua_retry(L, b.error.code, &tried)) break;
+    sd_builder_close(&b, &b.error);
+  } while (1);
   sd_lua_close(L, &b);
   return 1;
 }

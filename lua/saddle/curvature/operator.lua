@@ -527,8 +527,8 @@ local function lay_band(A, at, band, chunk)
   chunk = math.min(count, chunk)
   for from = 1, count, chunk do
     local first = math.min(from, count - chunk + 1) -- of one size, for one plan
-    local rows = sd.eval(band.rows(sd.arange(first, first + chunk - 1)))
-    core.lay(A, rows, at + first - 1, at)
+    local rows = band.rows(sd.arange(first, first + chunk - 1)):to(A.dtype)
+    core.lay(A, sd.eval(rows), at + first - 1, at)
     local rest = rows:size(2) - count
     if rest > 0 then
       local right = rows:narrow(2, count + 1, rest):transpose(1, 2)
