@@ -10,7 +10,8 @@
 
 enum {
   FOLD_BLOCK = 16 * BLOCK, /* of memory as it lies, at least */
-  MANY_TASKS = 16,
+  MANY_TASKS = 128,
+  MANY_BLOCKS = 16,     /* of long rows, whose tasks are pieces of CHUNK */
   CHUNK = 256 * BLOCK,  /* a longer row is folded in pieces of this */
   STRIP = 16 * BLOCK,   /* columns of a fold over leading dims */
   MAX_ROW_CHUNKS = 64,  /* pieces of a fold over leading dims */
@@ -171,10 +172,10 @@ static void store_columns(const Run *r, SdArray *const *outputs) {
 
 static void plan_rows(Run *r) {
   const SdProgram *p = r->p;
+  int many = p->columns > FOLD_BLOCK ? MANY_BLOCKS : MANY_TASKS;
   if (is_plain_fold(r)) r->block = FOLD_BLOCK;
   /* sums of 10^6 gain a tenth, of 10^8 more */
-  while (is_plain_fold(r) && r->block < CHUNK &&
-         p->numel / r->block > MANY_TASKS)
+  while (is_plain_fold(r) && r->block < CHUNK && p->numel / r->block > many)
     r->block *= 2;
   r->chunk = CHUNK;
   r->chunks = p->columns > CHUNK ? (p->columns + CHUNK - 1) / CHUNK : 1;
