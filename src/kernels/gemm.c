@@ -90,11 +90,11 @@ static int64_t rows_of_tile(const SdGemm *g, int64_t cols, int64_t depth) {
 }
 
 /* The small kernels take a tenth longer with b transposed, and twice as long
-** when k is short.  The copy takes as long as some 300 rows of a long product,
-** or 50 of a short one. */
+** when k is short or c narrow.  The copy takes as long as some 300 rows of a
+** long product, or 50 of a short one. */
 int sd_gemm_wants_plain(SdDtype d, int64_t m, int64_t n, int64_t k) {
   SdGemm g = {.m = m, .n = n, .k = k, .trans_b = 1};
-  return d == SD_F32 && n >= 32 && m >= (k <= 64 ? 64 : 512) &&
+  return d == SD_F32 && n >= 4 && m >= (k <= 64 ? 64 : 512) &&
          tiles_pay(d, &g, work_of(&g));
 }
 
