@@ -249,6 +249,36 @@ do
          sd.memory().peak // megabyte))
 end
 
+-- ---- what is never made -------------------------------------------------------
+
+do -- a stack of outer products, 120 MB, of which a product takes the factors
+  local x = sd.eval(sd.randn(20, 1500))
+  local c, r = sd.eval(sd.randn(2000, 1500, 1)), sd.eval(sd.randn(2000, 1, 10))
+  clean()
+  core.reset_peak()
+  local before = sd.memory().live
+  sd.eval(x:matmul(c * r))
+  local took = (sd.memory().peak - before) // megabyte
+  tap.ok(took < 40, ("a product with outer products takes %d MB"):format(took))
+end
+
+do -- a Hessian's rows go into the one matrix there is, 9 MB
+  local net = sd.nn.mlp { 70, 15, 15, 10, activation = "tanh" }
+  local params = net:init { seed = 1 }
+  local x = sd.randn(20, 70)
+  local H = sd.curvature.hessian(function(p)
+    return net(p, x):square():sum()
+  end, params)
+  sd.eval(H:matvec(sd.ones(H.n)))
+  clean()
+  core.reset_peak()
+  local before, size = sd.memory().live, H.n * H.n * 4 / megabyte
+  local D <close> = H:dense { chunk = 64 }
+  local took = (sd.memory().peak - before) / megabyte
+  tap.ok(took < 1.8 * size and D:size(1) == H.n,
+         ("a Hessian of %.1f MB takes %.1f"):format(size, took))
+end
+
 -- ---- a limit and a stopped collector ---------------------------------------
 
 do
