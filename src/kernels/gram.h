@@ -1,8 +1,7 @@
 /*
 ** The two halves of classical Gram-Schmidt, one or two vectors against many
 ** rows, each row being read once, at the speed of memory; and a product of
-** vectors.
-** f32 or f64, one thread; results depend on the arguments alone.
+** vectors.  f32 or f64, one thread; results depend on the arguments alone.
 */
 #ifndef SD_GRAM_H
 #define SD_GRAM_H

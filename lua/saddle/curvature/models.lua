@@ -133,8 +133,7 @@ local function products(raw, args, limit)
   end
   local function total(f)
     return function(v)
-      local sum -- in f64: chunks may be many
-      local dtype
+      local sum, dtype -- the sum in f64: chunks may be many
       for _, c in ipairs(data) do
         local part = f(v, unpack(c.args))
         dtype, part = part.dtype, c.weight * part:to "f64"
