@@ -94,7 +94,7 @@ return function(sd, core)
 
   -- f(carried, ...) -> carried, results .. as a plan; carried: a tree.
   local function trace_function(f, watched, carried, args)
-    local candidates = visible(watched)
+    local candidates = watched and visible(watched)
     local trace <close> = core.trace "jit"
     local trees = { args, carried }
     local list, keep = leaves(trees, false), {}
@@ -109,8 +109,8 @@ return function(sd, core)
                    carried = y[1] }
     local kept = leaves(y[1], false)
     table.move(kept, 1, #kept, #all + 1, all)
-    local found = captures(candidates, all)
-    if #found > 0 then made.captures = found end
+    local found = candidates and captures(candidates, all)
+    if found and #found > 0 then made.captures = found end
     made.plan = core.compile(trace, traced, all, #leaves(carried, false))
     return made
   end

@@ -75,7 +75,8 @@ enum {
   SD_OP_HIDDEN = 32,   /* not for scripts */
   SD_OP_NO_MIX = 64,   /* first input (a condition) takes no part in
                           promotion */
-  SD_OP_JOINT = 128    /* linear in all inputs together, not in each */
+  SD_OP_JOINT = 128,   /* linear in all inputs together, not in each */
+  SD_OP_STRAIGHTENS = 256 /* a view that copies what lies in no order */
 };
 
 #endif

@@ -27,6 +27,10 @@ void sd_plan_free(SdPlan *plan);
 SdStatus sd_plan_run(SdPlan *plan, const SdArray *inputs, SdArray *outputs,
                      SdError *err);
 
+/* The most bytes that arrays of a run's own take at once, results and all;
+** views that turn out to lie in order may make it less. */
+SdStatus sd_plan_peak(const SdPlan *plan, double *bytes, SdError *err);
+
 /* Computes all roots that have no value yet. */
 SdStatus sd_plan_eval(SdNode *const *roots, int nroots, SdError *err);
 

@@ -350,6 +350,35 @@ static int core_replay(lua_State *L) {
   return 2;
 }
 
+/* peak(function of a replay, ...) -> the bytes that its plan for these
+** arguments takes at most, results and all; the plan is made, not run.
+** Inside another trace, where none is made, 0. */
+static int core_peak(lua_State *L) {
+  int n = lua_gettop(L) - 1, functions = n + 2, number;
+  double bytes = 0;
+  SdError err;
+  if (lua_tocfunction(L, 1) != call || !lua_getupvalue(L, 1, 1))
+    return sd_lua_fail(L, "peak: expected a replay, not a %s",
+                       luaL_typename(L, 1));
+  luaL_checkstack(L, n + 20, "peak");
+  lua_replace(L, 1);
+  lua_rotate(L, 1, n); /* the arguments at 1 .. n, as make wants them */
+  lua_getiuservalue(L, n + 1, 1);
+  Replay *r = lua_touserdata(L, n + 1);
+  for (;;) {
+    ++r->calls;
+    sign(L, r, 1, n);
+    number = find(r);
+    if (number >= 0 || r->signature.traced || sd_trace_current()) break;
+    make(L, r, n, functions);
+  }
+  if (number >= 0 &&
+      sd_plan_peak(r->entries[number]->plan, &bytes, &err) != SD_OK)
+    return sd_lua_raise(L, &err);
+  lua_pushnumber(L, bytes);
+  return 1;
+}
+
 /* ---- what is carried ---------------------------------------------------- */
 
 /* carry(replay, list of tensors, form) */
@@ -398,6 +427,7 @@ static int core_carried(lua_State *L) {
 
 void sd_lua_open_replay(lua_State *L) {
   static const luaL_Reg functions[] = {{"replay", core_replay},
+                                       {"peak", core_peak},
                                        {"carry", core_carry},
                                        {"carried", core_carried},
                                        {NULL, NULL}};

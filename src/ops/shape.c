@@ -624,7 +624,8 @@ static int cat_call(SdBuilder *b, const SdOp *op, const SdCall *c,
 /* ---- the table ---------------------------------------------------------- */
 
 static const SdOp table[NOPS] = {
-    [RESHAPE] = {.name = "reshape", .kind = SD_KIND_VIEW, .args = "x shape:S",
+    [RESHAPE] = {.name = "reshape", .kind = SD_KIND_VIEW,
+                 .flags = SD_OP_STRAIGHTENS, .args = "x shape:S",
                  .doc = "The same elements in another shape; one extent may "
                         "be -1.",
                  .samples = "r{2, 6}, 3, 4\nr{2, 3}, {6}\nr{4}, -1, 2",

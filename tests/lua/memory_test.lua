@@ -279,6 +279,56 @@ do -- a Hessian's rows go into the one matrix there is, 9 MB
          ("a Hessian of %.1f MB takes %.1f"):format(size, took))
 end
 
+-- ---- what will be taken -------------------------------------------------------
+
+do -- core.peak knows it before a replay has run, views and all
+  local net = sd.nn.mlp { 20, 64, 64, 5 }
+  local x, y = sd.randn(500, 20), sd.randint(1, 5, { 500 })
+  local w, unravel = sd.tree.ravel(net:init { seed = 1 })
+  local function loss(v) return sd.cross_entropy(net(unravel(v), x), y) end
+  local function product(v)
+    return select(2, sd.jvp(sd.grad(loss), { w }, { v }))
+  end
+  local function turned(v) return v:T():reshape(-1) + 1 end
+  local function check(name, f, v)
+    local run = core.jit(f)
+    local expected = core.peak(run, v)
+    sd.eval(run(v)) -- what does not depend on v stays
+    clean()
+    core.reset_peak()
+    local before = sd.memory().live
+    sd.eval(run(v))
+    local took = sd.memory().peak - before
+    tap.ok(expected > 0.85 * took and expected < 1.05 * took,
+           ("%s takes %d bytes, as expected (%d)"):format(name, took, expected))
+  end
+  check("a gradient", sd.grad(loss), w)
+  check("eight products", sd.vmap(product), sd.eval(sd.randn(8, w:numel())))
+  check("a turned copy", turned, sd.eval(sd.randn(700, 300)))
+  tap.throws(function() core.peak(print) end, "peak: expected a replay",
+             "of no replay nothing is known")
+end
+
+do -- of a Hessian over many examples only so many rows go at once
+  local net = sd.nn.mlp { 4, 16, 8, 3, activation = "tanh" }
+  local params = net:init { seed = 1 }
+  local x, y = sd.eval(sd.randn(30000, 4)), sd.randint(1, 3, { 30000 })
+  local function peak(...)
+    local H = sd.curvature.hessian(function(p, a, b)
+      return sd.cross_entropy(net(p, a), b)
+    end, params, ...)
+    clean()
+    core.reset_peak()
+    local before = sd.memory().live
+    local _ <close> = H:dense()
+    return (sd.memory().peak - before) / megabyte
+  end
+  local all = peak(x, y)
+  tap.ok(all < 300, ("a Hessian over 30,000 examples takes %.0f MB"):format(all))
+  local some = peak(sd.curvature.chunks({ x, y }, { size = 100 }))
+  tap.ok(some < 60, ("in chunks of 100, %.0f MB"):format(some))
+end
+
 -- ---- a limit and a stopped collector ---------------------------------------
 
 do

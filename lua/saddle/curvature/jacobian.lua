@@ -122,8 +122,9 @@ local function of(f, x, what)
     m = z:numel(), n = x:numel(), dtype = x.dtype,
     forward = core.jit(forward), backward = core.jit(backward),
     map = function(g)
-      return operator.in_pieces(core.jit(sd.vmap(g)),
-                                operator.limit(core.jit(g)))
+      local one = core.jit(g)
+      local limit = operator.limit(function(v) return core.peak(one, v) end)
+      return operator.in_pieces(core.jit(sd.vmap(g)), limit)
     end }
   return setmetatable(self, jacobian)
 end

@@ -90,10 +90,11 @@ end
 
 local function build(at, blocks, f, name)
   local one = core.jit(product(blocks, f))
+  local limit = operator.limit(function(v) return core.peak(one, v) end)
   return operator.new {
     n = at.n, dtype = at.dtype, name = name, unravel = at.unravel,
     parts = at.parts, product = one, fresh = true,
-    rows = operator.in_pieces(core.jit(sd.vmap(one)), operator.limit(one)) }
+    rows = operator.in_pieces(core.jit(sd.vmap(one)), limit) }
 end
 
 --- The Kronecker-factored Fisher matrix of a net of dense layers: an operator,

@@ -115,22 +115,25 @@ end
 
 -- ---- products over the data -------------------------------------------------
 
--- raw (v, ...) -> A v, traceable, as the products of an operator: for the data
--- in args, or summed over chunks. The third result says how many vectors may
--- be multiplied at once; it may be given, as that of a larger operator.
-local function products(raw, args, limit)
-  if not chunks.is(args[1]) then
-    local function one(v) return raw(v, unpack(args, 1, args.n)) end
-    local product = core.jit(one)
-    limit = limit or operator.limit(product)
-    return product, operator.in_pieces(core.jit(sd.vmap(one)), limit), limit
-  end
-  local data = args[1]
-  local function shared(V, ...)
+-- raw (v, ...) -> A v, traceable, for all data in args: product, of one v, and
+-- rows, of many at once, with the bytes that they take, peak and peak_rows.
+local function at_once(raw, args)
+  local function one(v) return raw(v, unpack(args, 1, args.n)) end
+  local product, rows = core.jit(one), core.jit(sd.vmap(one))
+  return {
+    product = product, peak = function(v) return core.peak(product, v) end,
+    rows = rows, peak_rows = function(V) return core.peak(rows, V) end }
+end
+
+-- The same summed over the chunks of a data set, in the memory of one of them;
+-- again says that each product, of n elements, computes everything anew.
+local function over_chunks(raw, data, n)
+  local product = core.jit(raw)
+  local rows = core.jit(function(V, ...)
     local dims = { 1 }
     for i = 1, select("#", ...) do dims[i + 1] = false end
     return sd.vmap(raw, dims)(V, ...)
-  end
+  end)
   local function total(f)
     return function(v)
       local sum, dtype -- the sum in f64: chunks may be many
@@ -142,9 +145,28 @@ local function products(raw, args, limit)
       return sum:to(dtype)
     end
   end
-  local product = total(core.jit(raw))
-  limit = limit or operator.limit(product, true)
-  return product, operator.in_pieces(total(core.jit(shared)), limit), limit
+  local sums = 2 * 8 * n -- bytes
+  return {
+    product = total(product), rows = total(rows), again = true,
+    peak = function(v)
+      return core.peak(product, v, unpack(data[1].args)) + sums
+    end,
+    peak_rows = function(V)
+      return core.peak(rows, V, unpack(data[1].args)) + sums * V:size(1)
+    end }
+end
+
+local function either(raw, args, n)
+  if chunks.is(args[1]) then return over_chunks(raw, args[1], n) end
+  return at_once(raw, args)
+end
+
+-- raw (v, ...) -> A v as the products, of n elements, of an operator for the
+-- data in args.
+local function products(raw, args, n)
+  local p = either(raw, args, n)
+  return p.product,
+         operator.in_pieces(p.rows, operator.limit(p.peak, p.again))
 end
 
 -- Successive parts in groups of an eighth of the n elements or more: how many
@@ -171,7 +193,7 @@ local function build(name, params, args, make, chosen)
     local raw = make(sub)
     return function(v, ...) return raw(tangents(v), ...) end
   end
-  local product, rows, limit = products(along(at.split, at), args)
+  local product, rows = products(along(at.split, at), args, at.n)
   local function leaves_of(part)
     local leaves = {}
     for k, i in ipairs(part) do leaves[k] = chosen and chosen[i] or i end
@@ -185,15 +207,13 @@ local function build(name, params, args, make, chosen)
     end,
     triangle = function()
       local bands, part = groups(at.parts, at.n), 1
-      local function whole() -- no band takes more than the whole
-        return limit(sd.zeros(at.n, { dtype = at.dtype }))
-      end
       for _, band in ipairs(bands) do
         local tail = {}
         for i = part, #at.parts do tail[#tail + 1] = i end
         local sub = layout(params, leaves_of(tail), name, band.parts)
-        band.rows = select(2, products(along(sub.units, sub), args, whole))
-        band.limit, part = whole, part + band.parts
+        local p = either(along(sub.units, sub), args, sub.n)
+        band.rows, band.peak, band.again = p.rows, p.peak_rows, p.again
+        part = part + band.parts
       end
       return bands
     end }

@@ -49,7 +49,7 @@ local function covariance(at, f, data, mean, n)
   for i, c in ipairs(data) do
     sum[i] = { args = c.args, count = c.count, weight = 1 }
   end
-  local product, rows = models.products(raw, { sum, n = 1 })
+  local product, rows = models.products(raw, { sum, n = 1 }, at.n)
   local function centred(y, v)
     if v.ndim == 1 then return y - mean * sd.dot(mean, v) end
     return y - sd.outer(v:mv(mean), mean)

@@ -6,10 +6,11 @@
 -- leaf lies in the vectors) and restrict (a list of leaves -> the operator on
 -- these alone); triangle gives one triangle of the matrix for less than the
 -- whole, as a list of bands: each has count, rows (the numbers of some of its
--- unit vectors -> their rows, from its first column on) and limit (how many at
--- once); fresh says that the products are new tensors, and that nobody keeps
--- the vectors, so that the core frees both at once. The core reads the fields
--- n, dtype, product, rows and fresh.
+-- unit vectors -> their rows, from its first column on), peak (the numbers ->
+-- the bytes these rows take) and again (see limit); fresh says that the
+-- products are new tensors, and that nobody keeps the vectors, so that the core
+-- frees both at once. The core reads the fields n, dtype, product, rows and
+-- fresh.
 
 local core = require "saddle.core"
 local fail = require "saddle.fail"
@@ -39,40 +40,30 @@ local budget, most = 2 ^ 28, 512
 -- pay where copying the vectors in and out is much beside what they take.
 local cached, few, much = 2 ^ 23, 8, 1 / 10
 
--- What a product takes beside its operand, once what is shared is there. On
--- one thread: how vectors are grouped, and so what their products round to,
--- must not depend on how many there are.
-local function measure(product, v)
-  sd.eval(v)
-  sd.eval(product(v))
-  local before, threads = core.memory(), sd.threads()
-  core.reset_peak()
-  local good, why = pcall(function()
-    sd.threads(1)
-    sd.eval(product(v))
-  end)
-  sd.threads(threads)
-  local used = core.memory().peak - before.live
-  core.reset_peak(before.peak)
-  if not good then error(why, 0) end
-  return math.max(used, 8 * v:numel())
+-- How many vectors may be multiplied at once where each takes used bytes, own
+-- of them itself.
+local function count_at_once(used, own, again)
+  used = math.max(used, own)
+  local limit = math.min(most, budget / used)
+  if not again and used < cached and own < much * used then
+    limit = math.min(limit, math.max(few, cached / used))
+  end
+  return math.floor(math.max(1, limit))
 end
 
---- How many vectors may be multiplied at once, as a function of one of them.
---- What one takes is measured with product (a vector to a vector) when first
---- needed. again: each time, what does not depend on the vectors is computed
---- anew, so that they are as many as the memory allows.
-function operator.limit(product, again)
+local function bytes_of(v)
+  return v:numel() * (v.dtype == "f64" and 8 or 4)
+end
+
+--- How many vectors may be multiplied at once, as a function of one of them;
+--- found when first needed.
+---@param peak function from a vector to the bytes that its product takes
+---@param again? boolean each time, what does not depend on the vectors is
+---  computed anew, so that they are as many as the memory allows
+function operator.limit(peak, again)
   local limit
   return function(v)
-    if limit then return limit end
-    local used = measure(product, v)
-    local own = v:numel() * (v.dtype == "f64" and 8 or 4)
-    limit = math.min(most, budget / used)
-    if not again and used < cached and own < much * used then
-      limit = math.min(limit, math.max(few, cached / used))
-    end
-    limit = math.floor(math.max(1, limit))
+    limit = limit or count_at_once(peak(v), bytes_of(v), again)
     return limit
   end
 end
@@ -503,10 +494,19 @@ local function units(i, n, dtype)
 end
 
 -- How many of count unit vectors of n elements to multiply at once.
-local function chunk_of(n, count, limit)
-  local most_here = math.max(16, math.min(most, math.tointeger(2 ^ 24 // n)))
-  most_here = math.min(most_here, limit or most)
-  return most_here < count and piece_size(count, most_here) or count
+local function chunk_of(n, count)
+  local limit = math.max(16, math.min(most, math.tointeger(2 ^ 24 // n)))
+  return limit < count and piece_size(count, limit) or count
+end
+
+-- The same of a band of self, by the memory that a chunk would take.
+local function chunk_in(self, band)
+  local chunk = chunk_of(self.n, band.count)
+  if not band.peak then return chunk end
+  local own = self.n * (self.dtype == "f64" and 8 or 4)
+  local used = band.peak(sd.arange(1, chunk)) / chunk
+  local limit = count_at_once(used, own, band.again)
+  return limit < chunk and piece_size(band.count, limit) or chunk
 end
 
 --- Calls f (the products of unit vectors from .. from + count - 1, as rows, and
@@ -551,8 +551,7 @@ function operator:dense(o)
     end } }
   local A, at = core.blank(self.n, self.n, { dtype = self.dtype }), 1
   for _, band in ipairs(bands) do
-    local limit = band.limit and band.limit()
-    lay_band(A, at, band, o.chunk or chunk_of(self.n, band.count, limit))
+    lay_band(A, at, band, o.chunk or chunk_in(self, band))
     at = at + band.count
   end
   return A
