@@ -249,10 +249,6 @@ SdMemoryStats sd_memory_stats(void) {
 
 void sd_memory_reset_peak(void) { stats.peak = stats.live; }
 
-void sd_memory_raise_peak(size_t bytes) {
-  if (bytes > stats.peak) stats.peak = bytes;
-}
-
 void sd_memory_set_limit(size_t bytes) {
   if (!stats.limit) start();
   stats.limit = bytes ? bytes : machine_memory();

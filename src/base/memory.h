@@ -33,8 +33,6 @@ typedef struct SdMemoryStats {
 
 SdMemoryStats sd_memory_stats(void);
 void sd_memory_reset_peak(void);
-/* The peak becomes at least bytes: who reset it to measure puts it back. */
-void sd_memory_raise_peak(size_t bytes);
 
 /* Bytes that may be live at once; 0 means the machine's memory. */
 void sd_memory_set_limit(size_t bytes);

@@ -49,11 +49,10 @@ static int core_memory(lua_State *L) {
   return 1;
 }
 
-/* reset_peak(): the peak becomes what is live; reset_peak(bytes): at least
-** bytes again */
+/* reset_peak(): the peak becomes what is live */
 static int core_reset_peak(lua_State *L) {
-  if (lua_isnoneornil(L, 1)) sd_memory_reset_peak();
-  else sd_memory_raise_peak((size_t)luaL_checkinteger(L, 1));
+  (void)L;
+  sd_memory_reset_peak();
   return 0;
 }
 
