@@ -29,6 +29,7 @@ enum {
   ROW_COST = 8,         /* of a fold over a row, for each of its first */
   ROW_FULL = 64,        /* elements: short rows are folded many at once */
   FEW_TASKS = 8,        /* that a short run is cut into */
+  TRIES = 8,            /* pieces of a stretch, more and more */
   RUNS = 3,             /* the one before which a program is compiled */
   LONG = 1 << 19,       /* elements: before the first; it takes some 15 us */
   TURNED = 4096         /* elements: shorter inputs are gathered as they lie */
@@ -130,11 +131,12 @@ static void plain_task(Thread *t, int64_t task) {
 
 /* ---- the run ------------------------------------------------------------ */
 
-/* Few tasks of full size would leave threads without one. */
-static void plan_tasks(Run *r) {
-  int64_t n = r->p->numel, blocks = (n + BLOCK - 1) / BLOCK;
-  r->task = (blocks + FEW_TASKS - 1) / FEW_TASKS * BLOCK;
-  if (r->task > TASK) r->task = TASK;
+/* Tasks of so many whole blocks; few of full size would leave threads without
+** one. */
+static void plan_tasks(Run *r, int64_t block) {
+  int64_t n = r->p->numel, blocks = (n + block - 1) / block;
+  r->task = (blocks + FEW_TASKS - 1) / FEW_TASKS * block;
+  if (r->task > TASK) r->task = TASK - TASK % block;
   r->tasks = n > 0 ? (n + r->task - 1) / r->task : 0;
 }
 
@@ -219,20 +221,46 @@ static int wide_block(const Run *r) {
   return block;
 }
 
+/* Where an odd input that is read as it lies, or repeated once a span, makes
+** blocks end: they would be gathered element by element across it.  0: it
+** does not matter. */
+static int64_t edge_of(const Odd *o) {
+  int64_t edge = o->period > BLOCK ? o->period : o->span;
+  return o->period && edge >= BLOCK ? edge : 0;
+}
+
+/* A block of nearly room that divides the shortest such stretch, whole units
+** of it, or 0: r u' * a + b over {136, 150, 8} gains a quarter. */
+static int64_t fit_block(const Run *r, int64_t unit) {
+  int64_t least = 0, units;
+  for (int i = 0; i < r->nodd; i++) {
+    int64_t edge = edge_of(&r->odd[i]);
+    if (edge && (!least || edge < least)) least = edge;
+  }
+  if (!least || least == r->p->numel || least % unit) return 0;
+  units = least / unit;
+  for (int64_t n = (least + r->room - 1) / r->room, i = 0; i < TRIES; i++, n++)
+    if (units % n == 0) return 4 * (least / n) > r->room ? least / n : 0;
+  return 0;
+}
+
 /* Everything about a run but its memory; returns how many threads. */
 static int prepare(Run *r, SdProgram *p, const SdArray *const *inputs,
                    SdArray *const *outputs, double written) {
   r->p = p;
   r->ndirect = r->nodd = r->nstreams = r->whole = 0;
   r->chunks = 1;
-  plan_tasks(r);
   sd_run_bind(r, p, inputs, outputs, written);
   int one = is_one_loop(r);
   if (one) r->far = 0;
-  r->room = p->layout == SD_FOLD_NONE && !r->far ? wide_block(r) : BLOCK;
+  int rows = p->layout == SD_FOLD_ROWS; /* of which long ones are added up
+                                           block by block */
+  r->room = r->far || (rows && p->columns > BLOCK) ? BLOCK : wide_block(r);
   if (p->numel < r->room) r->room = (int)(p->numel / LINE + 1) * LINE;
   r->slot = sd_run_slot(p, r->room);
-  r->block = one ? TASK : r->far ? FAR_BLOCK : r->room;
+  int64_t fit = one || r->far ? 0 : fit_block(r, rows ? p->columns : 1);
+  r->block = one ? TASK : r->far ? FAR_BLOCK : fit ? (int)fit : r->room;
+  plan_tasks(r, fit ? fit : BLOCK);
   sd_folds_plan(r);
   return choose_threads(r);
 }

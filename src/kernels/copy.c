@@ -156,37 +156,48 @@ INLINE void fill_run(size_t size, char *out, const char *value, int64_t n) {
     memcpy(out + i * (int64_t)size, v, size);
 }
 
-/* A vector of copies of the element. */
+/* Vectors of copies of the element, which is read straight into their lanes. */
 INLINE void splat(size_t size, Longs *v, const char *value) {
   uint8_t byte;
   uint32_t word;
   uint64_t lng;
   if (size == 1) {
     memcpy(&byte, value, 1);
-    lng = byte * (UINT64_MAX / 255);
+    *v = byte * (UINT64_MAX / 255) - (Longs){0};
   } else if (size == 4) {
     memcpy(&word, value, 4);
-    lng = (uint64_t)word << 32 | word;
+    *v = (Longs)(word - (Words){0});
   } else {
     memcpy(&lng, value, 8);
+    *v = lng - (Longs){0};
   }
-  *v = lng - (Longs){0};
+}
+
+/* Rows that a store of wide bytes covers, or one and more others behind it. */
+INLINE void fill_rows(size_t size, size_t wide, const Tile *t, int64_t rows,
+                      int64_t more) {
+  char *out = t->out;
+  const char *in = t->in;
+  for (int64_t r = 0; r < rows; r++, out += t->or, in += t->ir) {
+    Longs v;
+    splat(size, &v, in);
+    for (int64_t i = more; i > 0; i--)
+      memcpy(out + i * (int64_t)wide, &v, wide);
+    memcpy(out, &v, wide);
+  }
 }
 
 /* Gapless short rows are written by the vector, and what is too much of it is
 ** written over by the next ones; returns at which row that has to end. */
 INLINE int64_t fill_short(size_t size, const Tile *t) {
-  int64_t r = 0, row = t->or, wide = sizeof(Longs);
-  int64_t end = t->rows * row - (row + wide - 1) / wide * wide;
-  if (row != t->cols * (int64_t)size || row > 4 * wide) return 0;
-  for (; r * row <= end; r++) {
-    Longs v;
-    splat(size, &v, t->in + r * t->ir);
-    memcpy(t->out + r * row, &v, sizeof v);
-    for (int64_t i = wide; i < row; i += wide)
-      memcpy(t->out + r * row + i, &v, sizeof v);
-  }
-  return r;
+  int64_t row = t->or, wide = sizeof(Longs), more = (row - 1) / wide;
+  int64_t last = t->rows * row - (more + 1) * wide; /* may start here */
+  int64_t rows = last / row + 1;
+  if (row != t->cols * (int64_t)size || more > 3 || last < 0) return 0;
+  if (row <= 16) fill_rows(size, 16, t, rows, 0);
+  else if (!more) fill_rows(size, 32, t, rows, 0);
+  else fill_rows(size, 32, t, rows, more);
+  return rows;
 }
 
 INLINE void fills(size_t size, const Tile *t) {

@@ -433,6 +433,10 @@ for _, case in ipairs {
   { { 3, 400, 7 }, { 3, 400, 1 } }, { { 3, 400, 7 }, { 400, 1 } },
   { { 4, 600 }, { 4, 1 } }, { { 2, 3, 5, 70 }, { 2, 1, 1, 70 } },
   { { 2, 3, 5, 70 }, { 2, 1, 5, 1 } }, { { 6, 90, 3 }, { 1, 90, 3 } },
+  { { 20, 150, 8 }, { 150, 8 } }, { { 20, 150, 16 }, { 20, 1, 16 } },
+  { { 20, 150, 3 }, { 20, 150, 1 } }, { { 20, 150, 3 }, { 150, 3 } },
+  { { 5, 1031, 2 }, { 1031, 2 } }, { { 40, 450 }, { 450 } },
+  { { 3, 50, 300 }, { 50, 300 } }, { { 2, 2000, 5 }, { 2, 2000, 1 } },
 } do
   local shape, narrow = case[1], case[2]
   local x, y = sd.randn(shape), sd.randn(narrow)
@@ -444,6 +448,33 @@ for _, case in ipairs {
   for d = 1, #shape do
     tap.ok((x * y):sum(d):eq((x * wide):sum(d)):all():item(),
            name .. ", summed along " .. d)
+  end
+end
+
+-- Several of them, in blocks that end where one of them does.
+for _, shape in ipairs { { 20, 150, 8 }, { 80, 150, 16 }, { 27, 150, 3 },
+                         { 9, 777, 5 }, { 3, 1031, 4 }, { 40, 30, 30 } } do
+  local k, n, d = table.unpack(shape)
+  for _, dtype in ipairs { "f32", "f64", "i32" } do
+    local function any(...)
+      return sd.eval((sd.randn({ ... }, { dtype = "f64" }) * 9):to(dtype))
+    end
+    local r, u, a, b = any(k, n, 1), any(k, 1, d), any(n, d), any(k, n, d)
+    local function f(p, q, s) return (p * q + s) * s - b end
+    local function whole(x)
+      return sd.eval(x:expand(shape):reshape(-1)):reshape(shape)
+    end
+    local y, z = f(r, u, a), f(whole(r), whole(u), whole(a))
+    local name = ("r u + a over %s {%s}"):format(dtype,
+                                                 table.concat(shape, ","))
+    tap.ok(y:eq(z):all():item(), name)
+    for dim = 1, 3 do
+      local most = f(r, u, a):amax(dim):eq(z:amax(dim)):all():item()
+      local gap = common.distance(f(r, u, a):sum(dim):to "f64",
+                                  z:to("f64"):sum(dim))
+      tap.ok(most and gap < (dtype == "f32" and 1e-6 or 1e-14),
+             name .. ", folded along " .. dim)
+    end
   end
 end
 

@@ -384,15 +384,28 @@ static void fold_all(int64_t n, const void *p, SdAccumulator *acc) {
 ROWS(fold_any)
 ROWS(fold_all)
 #else
-/* Of short rows a call each would cost more than their sums. */
+/* Of short rows a call each would cost more than their sums; and where the
+** compiler knows how short, a loop each. */
+static inline __attribute__((always_inline)) void
+sum_rows_short(int64_t rows, int64_t cols, const real *x, SdAccumulator *acc) {
+  for (int64_t r = 0; r < rows; r++)
+    acc[r].ACC = add_totals(acc[r].ACC, sum_short(cols, x + r * cols));
+}
+
 static void fold_sum_rows(int64_t rows, int64_t cols, const void *p,
                           SdAccumulator *acc) {
   const real *x = p;
-  if (cols > 16)
-    for (int64_t r = 0; r < rows; r++) fold_sum(cols, x + r * cols, acc + r);
-  else
-    for (int64_t r = 0; r < rows; r++)
-      acc[r].ACC = add_totals(acc[r].ACC, sum_short(cols, x + r * cols));
+  switch (cols) {
+    case 2: sum_rows_short(rows, 2, x, acc); return;
+    case 3: sum_rows_short(rows, 3, x, acc); return;
+    case 4: sum_rows_short(rows, 4, x, acc); return;
+    default: break;
+  }
+  if (cols < 16) {
+    sum_rows_short(rows, cols, x, acc);
+    return;
+  }
+  for (int64_t r = 0; r < rows; r++) fold_sum(cols, x + r * cols, acc + r);
 }
 ROWS(fold_prod)
 ROWS(fold_max)
