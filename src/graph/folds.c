@@ -133,7 +133,8 @@ static void columns_task(Thread *t, int64_t task) {
   int64_t row = top + chunk % r->chunks * r->chunk, end = row + r->chunk;
   int64_t last = first + STRIP < p->columns ? first + STRIP : p->columns;
   int64_t per = p->columns <= r->block ? r->block / p->columns : 1;
-  int64_t width = per > 1 ? p->columns : is_plain_fold(r) ? STRIP : BLOCK;
+  int64_t width = per > 1 ? p->columns
+                  : is_plain_fold(r) ? STRIP : r->block;
   if (end > top + p->rows) end = top + p->rows;
   for (; row < end; row += per)
     for (int64_t c = first; c < last; c += width)

@@ -53,6 +53,10 @@ static void fetch_ahead(const Run *r, int64_t first, int64_t n) {
 static void repeat(const Odd *o, const char *from, int64_t n, char *room) {
   size_t bytes = (size_t)o->period * o->size;
   size_t all = (size_t)(n + o->period) * o->size;
+  if (o->period == 1) {
+    sd_copy_fill(n + 1, o->size, room, from);
+    return;
+  }
   memcpy(room, from, bytes);
   for (; bytes < all; bytes *= 2)
     memcpy(room + bytes, room, bytes < all - bytes ? bytes : all - bytes);
@@ -253,9 +257,8 @@ static int prepare(Run *r, SdProgram *p, const SdArray *const *inputs,
   sd_run_bind(r, p, inputs, outputs, written);
   int one = is_one_loop(r);
   if (one) r->far = 0;
-  int rows = p->layout == SD_FOLD_ROWS; /* of which long ones are added up
-                                           block by block */
-  r->room = r->far || (rows && p->columns > BLOCK) ? BLOCK : wide_block(r);
+  int rows = p->layout == SD_FOLD_ROWS;
+  r->room = r->far ? BLOCK : wide_block(r);
   if (p->numel < r->room) r->room = (int)(p->numel / LINE + 1) * LINE;
   r->slot = sd_run_slot(p, r->room);
   int64_t fit = one || r->far ? 0 : fit_block(r, rows ? p->columns : 1);

@@ -125,28 +125,28 @@ INLINE void plain(size_t size, const Tile *t) {
 
 /* The longer side goes into the inner loop. */
 INLINE void plain_either_way(size_t size, const Tile *t) {
+  Tile same = *t; /* which out cannot be part of */
   Tile turned = {t->out, t->in, t->cols, t->rows, t->oc, t->or, t->ic, t->ir};
-  plain(size, t->rows > 4 * t->cols ? &turned : t);
+  if (t->rows > 4 * t->cols) plain(size, &turned);
+  else plain(size, &same);
 }
 
 /* Squares go along the rows of out: the lines of in they share stay in the
-** second-level cache, and writing wants the long runs. */
+** second-level cache, and writing wants the long runs.  The last ones overlap
+** those before. */
 INLINE void transposed(size_t size, const Tile *t) {
-  int64_t e = edge(size), rows = t->rows / e * e, cols = t->cols / e * e;
-  for (int64_t r = 0; r < rows; r += e)
-    for (int64_t c = 0; c < cols; c += e)
+  int64_t e = edge(size);
+  if (t->rows < e || t->cols < e) {
+    plain_either_way(size, t);
+    return;
+  }
+  for (int64_t i = 0; i < t->rows; i += e)
+    for (int64_t j = 0; j < t->cols; j += e) {
+      int64_t r = i + e > t->rows ? t->rows - e : i;
+      int64_t c = j + e > t->cols ? t->cols - e : j;
       square(size, t->out + r * t->or + c * t->oc, t->or,
              t->in + r * t->ir + c * t->ic, t->ic);
-  Tile right = *t, below = *t;
-  right.rows = rows;
-  right.cols -= cols;
-  right.out += cols * t->oc;
-  right.in += cols * t->ic;
-  below.rows -= rows;
-  below.out += rows * t->or;
-  below.in += rows * t->ir;
-  plain_either_way(size, &right);
-  plain_either_way(size, &below);
+    }
 }
 
 INLINE void fill_run(size_t size, char *out, const char *value, int64_t n) {
