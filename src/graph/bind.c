@@ -8,10 +8,6 @@
 
 #include <string.h>
 
-/* Bytes of outputs from which they are written past the caches, being more
-** than would stay there anyway, and inputs are asked for ahead. */
-static const double far_bytes = 16e6;
-
 static void broadcast_strides(const SdShape *to, const SdArray *a,
                               int64_t *strides) {
   int shift = to->ndim - a->shape.ndim;
@@ -74,7 +70,8 @@ static void bind_outputs(Run *r, SdProgram *p, SdArray *const *outputs,
   for (int i = 0; i < p->noutputs; i++)
     bytes += (double)p->numel * (double)sd_dtype_size(outputs[i]->dtype);
   r->nread = r->ndirect;
-  r->far = bytes >= far_bytes && p->layout == SD_FOLD_NONE;
+  r->far = bytes >= SD_COPY_FAR && /* inputs are asked for ahead, too */
+            p->layout == SD_FOLD_NONE;
   for (int i = 0; i < p->noutputs; i++)
     far[i] = (char)(r->far && !is_in_place(r, outputs[i]));
   sd_program_stream(p, far);

@@ -9,6 +9,10 @@
 
 #include <stdint.h>
 
+/* Bytes of output from which it is written past the caches, being more than
+** would stay there anyway. */
+enum { SD_COPY_FAR = 16000000 };
+
 /* out = in elementwise, over ndim dims; size is that of one element (1, 4
 ** or 8).  Uses all threads when large; transposed copies are blocked.
 ** out and in do not overlap.  Strides of out must not be 0 where the

@@ -140,6 +140,30 @@ static void broadcast(size_t size, int64_t rows, int64_t cols) {
      (int)cols);
 }
 
+/* A stack of transposed matrices, more than SD_COPY_FAR bytes. */
+static void far(size_t size, int64_t stack, int64_t rows, int64_t cols,
+                int64_t shift) {
+  int64_t numel = stack * rows * cols, dims[3] = {stack, rows, cols};
+  int64_t os[3] = {rows * cols, cols, 1}, is[3] = {rows * cols, 1, rows};
+  size_t bytes = ((size_t)(numel + shift) * size + 63) & ~(size_t)63;
+  unsigned char *from = aligned_alloc(64, bytes), *to = aligned_alloc(64, bytes);
+  int good = from && to;
+  for (int64_t k = 0; good && k < numel; k++)
+    memcpy(from + (size_t)k * size, &(int64_t){k * 77}, size);
+  if (good)
+    sd_copy_strided(3, dims, size, to + (size_t)shift * size, os, from, is);
+  for (int64_t k = 0; good && k < numel; k++) {
+    int64_t i = k / (rows * cols), r = k / cols % rows, c = k % cols;
+    int64_t at = i * rows * cols + c * rows + r;
+    good = !memcmp(to + (size_t)(shift + k) * size, &(int64_t){at * 77}, size);
+  }
+  ok(good && numel * (int64_t)size >= SD_COPY_FAR,
+     "%d of %d x %d transposed, %d bytes, %d off", (int)stack, (int)rows,
+     (int)cols, (int)size, (int)shift);
+  free(from);
+  free(to);
+}
+
 static void filled(void) {
   int good = 1;
   double f64 = -1.5;
@@ -168,6 +192,13 @@ int main(void) {
     broadcast(size, 500, 33);
     broadcast(size, 300, 512);
   }
+  far(4, 1, 1037, 4112, 0);
+  far(4, 1, 1037, 4112, 1);
+  far(4, 3, 1030, 1313, 0);
+  far(4, 2, 5, 400000, 0);
+  far(8, 1, 1037, 2056, 0);
+  far(8, 2, 1030, 1032, 0);
+  far(1, 1, 4000, 4097, 0);
   filled();
   return done();
 }
