@@ -15,6 +15,7 @@
 enum {
   CUT = 1 << 18,         /* multiplications that OpenBLAS does on one thread */
   RATE = 50000,          /* multiplications a microsecond, of f32 */
+  RATE_MOVED = 8000,     /* elements read and written, of narrow products */
   RATE_GEMV = 8000,      /* of matrix times vector */
   CUT_GEMV = 1 << 18,    /* multiplications from which one is cut for threads */
   GEMV = 8192,           /* the same that OpenBLAS does on one thread */
@@ -96,6 +97,11 @@ int sd_gemm_wants_plain(SdDtype d, int64_t m, int64_t n, int64_t k) {
   SdGemm g = {.m = m, .n = n, .k = k, .trans_b = 1};
   return d == SD_F32 && n >= 4 && m >= (k <= 64 ? 64 : 512) &&
          tiles_pay(d, &g, work_of(&g));
+}
+
+/* Into a small c they take half as long again, or thrice, with a transposed. */
+int sd_gemm_wants_plain_rows(SdDtype d, int64_t m, int64_t n) {
+  return d == SD_F32 && m <= 8 && n <= 10 && n > 1 && has_small_kernels();
 }
 
 static void grid_of_tiles(SdDtype d, const SdGemm *g, Grid *grid) {
@@ -305,9 +311,13 @@ static void clear_all(SdDtype d, const SdGemm *g, int64_t count,
       clear(d, g->n, (char *)c[i] + r * row, 1);
 }
 
-static double microseconds(SdDtype d, const Grid *grid, int64_t work) {
-  int rate = grid->kind == GEMM ? RATE : RATE_GEMV;
-  return (double)work / (d == SD_F32 ? rate : rate / 2);
+static double microseconds(SdDtype d, const Grid *grid, const SdGemm *g,
+                           int64_t count) {
+  double m = (double)g->m, n = (double)g->n, k = (double)g->k;
+  double work = m * n * k, time = work / RATE_GEMV;
+  if (grid->kind == GEMM)
+    time = work / RATE + (m * k + k * n + m * n) / RATE_MOVED;
+  return (double)count * time * (d == SD_F32 ? 1 : 2);
 }
 
 /* Whether OpenBLAS would not start threads of its own.  (Where it would, a
@@ -364,8 +374,7 @@ void sd_gemm_batch(SdDtype d, const SdGemm *g, int64_t count,
   }
   Batch w = {d, g, grid_of(d, g, work), a, b, c};
   int64_t pieces = w.grid.down * w.grid.across, total = count * pieces;
-  int64_t all = saturating_mul(work, count);
-  int threads = sd_thread_choose(microseconds(d, &w.grid, all));
+  int threads = sd_thread_choose(microseconds(d, &w.grid, g, count));
   if (threads == 1 && (stays_alone(&w.grid, g) || sd_thread_count() == 1)) {
     run_pieces(&w, 0, total);
   } else {

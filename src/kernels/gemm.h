@@ -26,6 +26,10 @@ void sd_gemm(SdDtype d, const SdGemm *g, const void *a, const void *b,
 ** transposed. */
 int sd_gemm_wants_plain(SdDtype d, int64_t m, int64_t n, int64_t k);
 
+/* Whether many products with one a are the faster for a copy of it where it
+** lies transposed. */
+int sd_gemm_wants_plain_rows(SdDtype d, int64_t m, int64_t n);
+
 /* count products of the same kind; product i uses the i-th of the pointer
 ** tables.  Small ones are shared out among the threads. */
 void sd_gemm_batch(SdDtype d, const SdGemm *g, int64_t count,

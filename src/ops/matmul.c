@@ -120,12 +120,15 @@ static SdStatus multiply(Operand *a, Operand *c, SdArray *out, SdError *err) {
 static SdStatus matmul_eval(const SdNode *y, const SdArray *const *in,
                             SdArray *out, SdError *err) {
   Operand a, c;
-  int plain = y->shape.ndim == 2 &&
-              sd_gemm_wants_plain(out->dtype, y->shape.dims[0],
-                                  y->shape.dims[1], from_end(&in[0]->shape, 1));
-  SdStatus s = operand(in[0], &a, 0, err);
+  SdDtype d = out->dtype;
+  int64_t m = from_end(&y->shape, 2), n = from_end(&y->shape, 1);
+  int stack = y->shape.ndim > 2, shared = stack && in[0]->shape.ndim == 2;
+  int plain_c =
+      !stack && sd_gemm_wants_plain(d, m, n, from_end(&in[0]->shape, 1));
+  int plain_a = shared && sd_gemm_wants_plain_rows(d, m, n);
+  SdStatus s = operand(in[0], &a, plain_a, err);
   if (s != SD_OK) return s;
-  s = operand(in[1], &c, plain, err);
+  s = operand(in[1], &c, plain_c, err);
   if (s == SD_OK) {
     s = multiply(&a, &c, out, err);
     sd_array_release(&c.array);
