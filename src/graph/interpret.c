@@ -22,6 +22,7 @@ enum {
   NEAR = 4096,          /* bytes of scratch that the stack has */
   FAR_BLOCK = BLOCK / 2, /* of many streams L1 holds less of each */
   WIDE_BLOCK = 4 * BLOCK, /* of few streams, more */
+  SUMMED = 4 * BLOCK,   /* the same of sums, whose order depends on it */
   L1_SHARE = 20 << 10,  /* bytes that they may fill */
   SECOND_CACHE = 1 << 20, /* bytes of it */
   TASK = 64 * BLOCK,    /* elements of a plain task, at most */
@@ -225,6 +226,13 @@ static int wide_block(const Run *r) {
   return block;
 }
 
+/* Whether blocks say in what order sums are made: then they must not change
+** with the registers of a program, of which machine code needs fewer. */
+static int sums_by_blocks(const SdProgram *p) {
+  return p->layout == SD_FOLD_COLUMNS ||
+         (p->layout == SD_FOLD_ROWS && p->columns > BLOCK);
+}
+
 /* Where an odd input that is read as it lies, or repeated once a span, makes
 ** blocks end: they would be gathered element by element across it.  0: it
 ** does not matter. */
@@ -258,10 +266,11 @@ static int prepare(Run *r, SdProgram *p, const SdArray *const *inputs,
   int one = is_one_loop(r);
   if (one) r->far = 0;
   int rows = p->layout == SD_FOLD_ROWS;
-  r->room = r->far ? BLOCK : wide_block(r);
+  r->room = r->far ? BLOCK : sums_by_blocks(p) ? SUMMED : wide_block(r);
   if (p->numel < r->room) r->room = (int)(p->numel / LINE + 1) * LINE;
   r->slot = sd_run_slot(p, r->room);
-  int64_t fit = one || r->far ? 0 : fit_block(r, rows ? p->columns : 1);
+  int64_t fit = one || r->far || sums_by_blocks(p)
+                    ? 0 : fit_block(r, rows ? p->columns : 1);
   r->block = one ? TASK : r->far ? FAR_BLOCK : fit ? (int)fit : r->room;
   plan_tasks(r, fit ? fit : BLOCK);
   sd_folds_plan(r);

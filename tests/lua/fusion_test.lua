@@ -424,6 +424,30 @@ for _, shape in ipairs(shapes) do
 end
 sd.threads(1)
 
+-- ---- sums beside other work ----------------------------------------------------
+
+-- Their order is that of their shape, whatever else a program computes.
+for _, shape in ipairs { { 30000 }, { 40, 3000 }, { 3000, 40 }, { 5, 300, 16 },
+                         { 700, 700 }, { 60, 900 } } do
+  local x, y = sd.eval(sd.randn(shape)), sd.eval(sd.randn(shape))
+  for d = 1, #shape do
+    local function along() return (y * x:cosh()):sum(d) end
+    local alone, good = sd.eval(along()), true
+    local both = sd.jit(function(a, b)
+      local z = b * a:cosh()
+      local more, c = {}, a
+      for i = 1, 6 do
+        c = c * (b + i) - a / i
+        more[i] = c
+      end
+      return z:sum(d), z * a:sinh(), more
+    end)
+    for _ = 1, 5 do good = good and both(x, y):eq(alone):all():item() end
+    tap.ok(good and along():eq(alone):all():item(),
+           ("a sum over dim %d of {%s}"):format(d, table.concat(shape, ",")))
+  end
+end
+
 -- ---- operands that repeat ----------------------------------------------------
 
 -- Along one run of dims or several, by short periods and by long ones.
