@@ -220,7 +220,7 @@ static int is_one_loop(const Run *r) {
 static int wide_block(const Run *r) {
   const SdProgram *p = r->p;
   size_t each = p->widest * (size_t)(r->ndirect + p->nblocks + p->nsplats +
-                                     2 * r->nodd);
+                                     r->nodd);
   int block = BLOCK;
   while (block < WIDE_BLOCK && 2 * (size_t)block * each <= L1_SHARE) block *= 2;
   return block;

@@ -1,7 +1,9 @@
 -- What the workloads share: time(name, f, o) prints a line for run.lua,
 --   name <tab> seconds of one call <tab> limit <tab> its amount
--- o.flops counts f's floating point operations, o.bytes the bytes that must
--- move; o.scale is how much of the unit of work one call does.
+-- limit is a key of o, that of limits.c which applies: flops counts f's floating
+-- point operations; bytes the bytes that must move, as in Adam; triad those of
+-- a*b+c; reads and rereads those that are read, of many and of what nearly fits
+-- the caches. o.scale is how much of the unit of work one call does.
 
 local sd = require "saddle"
 local bench = {}
@@ -27,11 +29,13 @@ function bench.time(name, f, o)
     list[i] = run(f, n) / (o.scale or 1)
   end
   table.sort(list)
-  local kind = o.flops and "flops" or o.bytes and "bytes" or
-               o.flops64 and "flops64" or "-"
+  local kind
+  for _, k in ipairs { "flops", "bytes", "triad", "reads", "rereads" } do
+    if o[k] then kind = k end
+  end
   print(("%s\t%.9g\t%s\t%.9g"):format(
-    name, list[(#list + 1) // 2], kind,
-    (o.flops or o.bytes or o.flops64 or 0) / (o.scale or 1)))
+    name, list[(#list + 1) // 2], kind or "-",
+    (kind and o[kind] or 0) / (o.scale or 1)))
   io.stdout:flush()
 end
 
