@@ -165,18 +165,27 @@ INLINE void transposed(size_t size, const Tile *t) {
 }
 
 #ifdef __AVX__
+INLINE void stream_line(char *out, __m256i a, __m256i b) {
+  __m256i *to = (__m256i *)(void *)out;
+  _mm256_stream_si256(to, a);
+  _mm256_stream_si256(to + 1, b);
+}
+
 /* Two squares side by side, a line of each row past the caches. */
 INLINE void stream_squares(size_t size, char *out, int64_t os, const char *in,
                            int64_t is) {
-  Words a[8], b[8];
-  Longs c[4], d[4];
-  int e = (int)edge(size);
-  if (size == 4) turn_words(a, in, is), turn_words(b, in + e * is, is);
-  else turn_longs(c, in, is), turn_longs(d, in + e * is, is);
-  for (int i = 0; i < e; i++) {
-    __m256i *to = (__m256i *)(void *)(out + i * os);
-    _mm256_stream_si256(to, size == 4 ? (__m256i)a[i] : (__m256i)c[i]);
-    _mm256_stream_si256(to + 1, size == 4 ? (__m256i)b[i] : (__m256i)d[i]);
+  if (size == 4) {
+    Words a[8], b[8];
+    turn_words(a, in, is);
+    turn_words(b, in + 8 * is, is);
+    for (int i = 0; i < 8; i++)
+      stream_line(out + i * os, (__m256i)a[i], (__m256i)b[i]);
+  } else {
+    Longs a[4], b[4];
+    turn_longs(a, in, is);
+    turn_longs(b, in + 4 * is, is);
+    for (int i = 0; i < 4; i++)
+      stream_line(out + i * os, (__m256i)a[i], (__m256i)b[i]);
   }
 }
 
@@ -195,7 +204,7 @@ INLINE void stream_transposed(size_t size, const Tile *all) {
 }
 
 INLINE int can_stream(size_t size, const Tile *t) {
-  return t->far && t->rows >= edge(size) &&
+  return size > 1 && t->far && t->rows >= edge(size) &&
          t->cols * (int64_t)size % LINE == 0;
 }
 #else
@@ -246,8 +255,9 @@ INLINE void fill_rows(size_t size, size_t wide, const Tile *t, int64_t rows,
 INLINE int64_t fill_short(size_t size, const Tile *t) {
   int64_t row = t->or, wide = sizeof(Longs), more = (row - 1) / wide;
   int64_t last = t->rows * row - (more + 1) * wide; /* may start here */
+  if (row <= 0 || row != t->cols * (int64_t)size || more > 3 || last < 0)
+    return 0;
   int64_t rows = last / row + 1;
-  if (row != t->cols * (int64_t)size || more > 3 || last < 0) return 0;
   if (row <= 16) fill_rows(size, 16, t, rows, 0);
   else if (!more) fill_rows(size, 32, t, rows, 0);
   else fill_rows(size, 32, t, rows, more);
