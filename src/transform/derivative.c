@@ -135,12 +135,12 @@ static SdNode *elementwise_jvp(SdBuilder *b, SdNode *y, SdNode *const *t) {
   SdNode *sum = NULL;
   for (int i = 0; i < y->nin && !b->error.code; i++) {
     if (!t[i]) continue;
-    /* A diagonal map is its own transpose. */
+    /* A diagonal map is its own transpose, but for a cast's dtype. */
     SdNode *d = y->op->transpose ? y->op->transpose(b, y, i, t[i])
                                  : sd_mul(b, t[i], y->op->partial(b, y, i));
     accumulate(b, &sum, d);
   }
-  return sd_expand(b, sum, &y->shape);
+  return sd_expand(b, sd_cast(b, sum, (SdDtype)y->dtype), &y->shape);
 }
 
 static SdNode *linear_jvp(SdBuilder *b, SdNode *y, SdNode *const *t) {

@@ -373,4 +373,18 @@ bad(function() A:density { probes = M / 0 } end, "probes: an entry is not",
     "the same in a density")
 bad(function() A:inertia { method = "guess" } end, "inertia: method must be",
     "an unknown method")
+bad(function() A:eigs { k = 1, method = "power", which = "largest" } end,
+    "eigs: power iteration finds eigenvalues of the largest magnitude",
+    "the largest by power iteration")
+for _, method in ipairs { "hutch++", "xtrace" } do
+  bad(function() A:trace { method = method, samples = 1 } end, "trace: " ..
+      method:gsub("%+", "%%+") .. " needs two samples or more, not 1",
+      method .. " of one sample")
+end
+bad(function() A:density { sigma = -1 } end,
+    "density: sigma must be above 0", "a negative sigma")
+bad(function() A:density { points = 1 } end,
+    "density: points must be 2 or more, not 1", "a density at one point")
+bad(function() P:solve(b, { damping = 1 / 0 }) end,
+    "solve: damping must be finite, not inf", "infinite damping")
 tap.done()

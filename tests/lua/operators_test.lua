@@ -302,6 +302,74 @@ near(both:trace { probes = math.sqrt(20) * sd.eye(20, f64) } * sd.ones(1, f64),
      M:diag():sum():reshape(1), 1e-11, "a trace through matmat")
 tap.ok(many > 0, "and it was used")
 
+-- ---- parameters of f32, data of f64 ---------------------------------------------
+
+do
+  local X, t = sd.randn(50, 4, rand), sd.randn(50, 2, rand)
+  local w = sd.randn(4, 2, { generator = g })
+  local function fit(q, a, b) return sd.mse(a:matmul(q):tanh(), b) end
+  local function one(q, a) return a:matmul(q):tanh() end
+  local wide = curvature.hessian(fit, w:to "f64", X, t):dense()
+  local A = curvature.hessian(fit, w, X, t)
+  local u = sd.randn(8, { generator = g })
+  near(A:dense():to "f64", wide, 1e-6, "a Hessian of f32 over data of f64")
+  near(A:matvec(u):to "f64", wide:mv(u:to "f64"), 1e-5, "its products")
+  tap.is(A:matvec(u).dtype, "f32", "are of f32")
+  near(A:eigs { k = 2 }.values, sd.linalg.eigh(wide):flip(1):narrow(1, 1, 2),
+       1e-5, "its eigenvalues")
+  near(curvature.ggn(one, sd.mse, w, X, t):matvec(u):to "f64",
+       curvature.ggn(one, sd.mse, w:to "f64", X, t):matvec(u:to "f64"), 1e-5,
+       "the same of a GGN")
+  near(curvature.jacobian(one, w, X):matvec(u):to "f64",
+       curvature.jacobian(one, w:to "f64", X):matvec(u:to "f64"), 1e-5,
+       "and of a Jacobian")
+end
+
+-- ---- what is meant is what was there --------------------------------------------
+
+do
+  local tree, list = { a = sd.ones(2, f64) }, sd.ones(2, f64)
+  local scale = sd.ones(2, f64)
+  local function f(q) return (q.a ^ 3):sum() end
+  local A = curvature.hessian(f, tree)
+  local B = curvature.hessian(function(q, c) return (q ^ 3 * c):sum() end, list,
+                              scale)
+  tree.a, tree.b = tree.a * 5, sd.ones(3)
+  list[1], scale[2] = 7, 9
+  local six = 6 * sd.eye(2, f64)
+  near(A:dense(), six, 0, "a tree that changes: the whole matrix")
+  near(A:matvec(sd.ones(2, f64)), six[1] + six[2], 0, "a product")
+  near(A:block("a"):dense(), six, 0, "a block")
+  near(B:dense(), six, 0, "tensors that are assigned to: the whole matrix")
+  near(B:matvec(sd.ones(2, f64)), six[1] + six[2], 0, "a product")
+end
+
+-- ---- outputs of one dim, arguments beside chunks ---------------------------------
+
+do
+  local X, t = sd.randn(12, 4, rand), sd.randn(12, rand)
+  local w = sd.randn(4, 1, rand)
+  local function flat_model(q, a) return a:matmul(q):tanh():reshape(-1) end
+  local function column(q, a) return a:matmul(q):tanh() end
+  local E = curvature.empirical_fisher(column, sd.mse, w, X, t:reshape(12, 1))
+  local F = curvature.fisher(column, w, X, { likelihood = "gaussian" })
+  for _, size in ipairs { 12, 5, 1 } do
+    local parts = curvature.chunks({ X, t }, { size = size })
+    near(curvature.empirical_fisher(flat_model, sd.mse, w, parts):dense(),
+         E:dense(), 1e-12, "an empirical Fisher of outputs {12}, by " .. size)
+    near(curvature.fisher(flat_model, w, curvature.chunks({ X },
+         { size = size }), { likelihood = "gaussian" }):dense(), F:dense(),
+         1e-12, "a Fisher of outputs {12}, by " .. size)
+  end
+  local function decayed(q, a, b, l)
+    return sd.mse(flat_model(q, a), b) + l * q:square():sum()
+  end
+  local parts = curvature.chunks({ X, t }, { size = 5 })
+  local want = curvature.hessian(decayed, w, X, t, 10):dense()
+  matches(curvature.hessian(decayed, w, parts, 10), want,
+          "a Hessian over chunks and one argument for all")
+end
+
 -- ---- bad input ---------------------------------------------------------------------
 
 local function bad(f, pattern, name)
@@ -347,6 +415,13 @@ bad(function() curvature.fisher(model, params, x, { likelihood = "poisson" }) en
     "fisher: likelihood must be", "an unknown likelihood")
 bad(function() curvature.chunks({ x, y:narrow(1, 1, 3) }) end,
     "chunks: 30 rows in the first tensor, 3 in tensor 2", "chunks of two lengths")
+bad(function()
+  curvature.ggn(model, sd.cross_entropy, params, whole, y)
+end, "ggn: a data set in chunks has its labels with it", "labels twice")
+bad(function() O:block "%" end, "block: '%%' is no pattern: malformed",
+    "a block of no pattern")
+bad(function() O:preconditioned(sd.full({ n }, 1 / 0, f64)) end,
+    "preconditioned: .* positive and finite", "an infinite preconditioner")
 bad(function() curvature.chunks(7) end, "chunks: needs a data set", "no data")
 for _, n2 in ipairs { 0, -3, 2.5 } do
   bad(function() curvature.identity(n2) end, "identity: n must be a whole number",

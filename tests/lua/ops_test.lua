@@ -325,6 +325,26 @@ local function derivative_check(s)
   end)
 end
 
+-- Tangents of f32 that go through a cast to f64 into the op.
+local function cast_check(s)
+  local f, low, high, t32, t64 = smooth(s), {}, {}, {}, {}
+  for j, x in ipairs(float_inputs(s)) do
+    low[j] = sd.eval(x:to "f32")
+    high[j] = sd.eval(low[j]:to(x.dtype))
+    t32[j] = sd.eval(weights(low[j]))
+    t64[j] = sd.eval(t32[j]:to(x.dtype))
+  end
+  check(s, "tangents through a cast", 1e-13, function()
+    local _, want = sd.jvp(f, { high }, { t64 })
+    local _, got = sd.jvp(function(list)
+      local wide = {}
+      for j, x in ipairs(list) do wide[j] = x:to(high[j].dtype) end
+      return f(wide)
+    end, { low }, { t32 })
+    return worst(got, want)
+  end)
+end
+
 local function check_sample(name, entry, line)
   local good, s = pcall(read, name, line)
   if not good then return tap.ok(false, name .. "(" .. line .. "): " .. s) end
@@ -342,6 +362,7 @@ local function check_sample(name, entry, line)
   elseif #s.floats > 0 and #floats_of(base) > 0 and not looks[name] then
     differentiable = true
     derivative_check(s)
+    cast_check(s)
   end
   layout_checks(s, base)
   shape_checks(s)

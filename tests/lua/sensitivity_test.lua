@@ -110,6 +110,30 @@ tap.ok(curve.accuracy[4] < 0.2 and curve.accuracy[2] >= curve.accuracy[3],
        "accuracy falls with eps")
 tap.is(#curve.error, 4, "with errors")
 
+-- ---- gradients of any size -------------------------------------------------------------
+
+-- The squares of such a gradient vanish in f32, or overflow.
+for _, scale in ipairs { 1, 30, 60, 1e20 } do
+  local M = sd.tensor { { 1, -1 }, { 0.5, 2 } } * scale
+  local at, label = sd.tensor { { 1, 0 } }, sd.tensor({ 1 }, { dtype = "i64" })
+  local o = { x = at, y = label, eps = 0.1, norm = "2", starts = 0,
+              model = function(q) return q:matmul(M) end,
+              loss = function(z, _, how)
+                tap.ok(how.reduction == "none", "losses by example")
+                return (z * 1e-30):sum(2)
+              end }
+  near((sensitivity.fgsm(o) - at):norm(), sd.tensor(0.1), 1e-6,
+       ("a step of a gradient of %g"):format(scale * 1e-30))
+  near((sensitivity.pgd(o) - at):norm(), sd.tensor(0.1), 1e-6, "and several")
+end
+do
+  local at, label = sd.tensor { { 1, 0 } }, sd.tensor({ 1 }, { dtype = "i64" })
+  local M = sd.tensor { { 30, -30 }, { 15, 60 } }
+  local moved = sensitivity.fgsm { x = at, y = label, eps = 0.1, norm = "2",
+    model = function(q) return q:matmul(M) end }
+  near((moved - at):norm(), sd.tensor(0.1), 1e-6, "of a model that is sure")
+end
+
 -- ---- bad input -------------------------------------------------------------------------
 
 local function bad(f, pattern, name)
@@ -118,9 +142,9 @@ end
 bad(function() sensitivity.fgsm { x = x, y = y, eps = 1 } end, "fgsm: needs model",
     "no model")
 bad(function() sensitivity.fgsm { model = linear, x = x, y = y } end,
-    "fgsm: eps must be a number", "no eps")
+    "fgsm: eps must be a finite number", "no eps")
 bad(function() sensitivity.fgsm { model = linear, x = x, y = y, eps = -1 } end,
-    "fgsm: eps must be a number, 0 or above", "a negative eps")
+    "fgsm: eps must be a finite number, 0 or above", "a negative eps")
 bad(function() sensitivity.pgd { model = linear, x = x, y = y, eps = 1, norm = "1" } end,
     "pgd: norm must be", "an unknown norm")
 bad(function() sensitivity.pgd { model = linear, x = x, y = y:narrow(1, 1, 3), eps = 1 } end,
@@ -145,6 +169,16 @@ end
 bad(function()
   sensitivity.pgd { model = linear, x = x, y = y, eps = 1, step = -1 }
 end, "pgd: step must be above 0, not %-1", "a step backwards")
+for name, call in pairs {
+  fgsm = sensitivity.fgsm, pgd = sensitivity.pgd } do
+  bad(function() call { model = linear, x = x, y = y, eps = 1 / 0 } end,
+      name .. ": eps must be a finite number", name .. " without bounds")
+  bad(function() call { model = linear, x = x / 0, y = y, eps = 1 } end,
+      name .. ": x holds NaN or infinite", name .. " of infinite inputs")
+end
+bad(function()
+  sensitivity.robustness { model = linear, x = x / 0, y = y, eps = { 0 } }
+end, "robustness: x holds NaN or infinite", "robustness of infinite inputs")
 bad(function() sensitivity.spectrum(nil, x) end,
     "spectrum: model must be a function, not a nil", "no model")
 tap.done()

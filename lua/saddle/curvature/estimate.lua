@@ -34,6 +34,9 @@ function operator:trace(o)
     end)
   end
   local rows = probes.rows(self, o.probes, count, o.seed)
+  if rows:size(1) < 2 then
+    fail("trace: %s needs two samples or more, not %d", method, rows:size(1))
+  end
   local value, error, done, cut = core.trace_estimate(A, rows, method)
   if method == "hutch++" and done > 3 then
     error = error * probes.widening(done // 2 - 1)

@@ -54,15 +54,23 @@ local function unit(i, shape, n, dtype)
   return #shape == 2 and matrix or matrix:reshape(shape)
 end
 
+-- The same tensors by handles of their own: what a script assigns to its own
+-- later changes nothing.
+local function frozen(params, all)
+  sd.eval(params)
+  for i, x in ipairs(all) do all[i] = core.alias(x) end
+  return core.rebuild(params, all)
+end
+
 -- The chosen leaves of params (all without a choice): sub (their list), flat,
 -- full (list -> tree), unravel (vector -> tree, zeros elsewhere), parts. The
 -- first so many of them (all) move: moved (their list), split (vector -> list
 -- of tangents), units (the number of an element -> the tangents of a step along
--- it), with_rest (moved -> the list of all that are chosen).
+-- it), with_rest (moved -> the list of all that are chosen). params: as they
+-- are now.
 local function layout(params, chosen, what, moving)
   local all, paths = check_leaves(params, what)
-  sd.eval(params)
-  for i, x in ipairs(all) do all[i] = core.alias(x) end
+  params = frozen(params, all)
   if not chosen then
     chosen = {}
     for i = 1, #all do chosen[i] = i end
@@ -85,7 +93,8 @@ local function layout(params, chosen, what, moving)
     return core.rebuild(params, new)
   end
   return {
-    sub = sub, parts = parts, n = n, dtype = flat.dtype, moved = moved,
+    params = params, sub = sub, parts = parts, n = n, dtype = flat.dtype,
+    moved = moved,
     split = along,
     units = function(i)
       local list = {}
@@ -157,8 +166,13 @@ local function over_chunks(raw, data, n)
 end
 
 local function either(raw, args, n)
-  if chunks.is(args[1]) then return over_chunks(raw, args[1], n) end
-  return at_once(raw, args)
+  if not chunks.is(args[1]) then return at_once(raw, args) end
+  if args.n == 1 then return over_chunks(raw, args[1], n) end
+  return over_chunks(function(v, ...) -- the same for all chunks
+    local list = pack(...)
+    table.move(args, 2, args.n, list.n + 1, list)
+    return raw(v, unpack(list, 1, list.n + args.n - 1))
+  end, args[1], n)
 end
 
 -- raw (v, ...) -> A v as the products, of n elements, of an operator for the
@@ -185,10 +199,14 @@ end
 
 -- The operator on the chosen leaves, make (layout) giving its product: from a
 -- list of tangents of the leaves that move, and the data, to a vector of all
--- that are chosen.
+-- that are chosen. Parameters and data are meant as they are now.
 local function build(name, params, args, make, chosen)
   local at = layout(params, chosen, name)
   check_data(args, name)
+  params = at.params
+  for i = 1, args.n do
+    if sd.is_tensor(args[i]) then args[i] = core.alias(args[i]) end
+  end
   local function along(tangents, sub)
     local raw = make(sub)
     return function(v, ...) return raw(tangents(v), ...) end
@@ -254,6 +272,10 @@ end
 -- the dots being what follows x in the data.
 local function sandwich(name, model, params, args, middle)
   callable(model, name, "model")
+  if chunks.is(args[1]) and args[2] ~= nil then
+    fail("%s: a data set in chunks has its labels with it: there is an " ..
+         "argument behind it", name)
+  end
   return build(name, params, args, function(at)
     return function(tangents, x, ...)
       local function run(list)
@@ -284,11 +306,12 @@ end
 
 -- ---- Fisher -----------------------------------------------------------------
 
--- Examples in z: all dims but the classes'.
+-- Examples in z: all dims but the classes', or the first; of 1-D outputs each
+-- is an example.
 local function examples(z, how)
   if how == "categorical" then return z:numel() / z:size(z.ndim > 1 and 2 or 1)
   elseif how == "bernoulli" then return z:numel() end
-  return z.ndim > 1 and z:size(1) or 1
+  return z.ndim > 0 and z:size(1) or 1
 end
 
 local exact = {
@@ -430,10 +453,11 @@ function models.empirical_fisher(model, loss, params, x, y, o)
   end
   return sandwich("empirical fisher", model, params, pack(x, y),
                   function(z, dz, b)
-    local count = z.ndim > 1 and z:size(1) or 1
+    local scores = z.ndim == 1 and loss == sd.cross_entropy -- of one example
+    local kind = scores and "categorical" or nil
     local r = sd.grad(function(u) return (loss(u, b)) end)(z)
-    local m = outer(r, dz)
-    return how == "mean" and m * count or m
+    local m = outer(r, dz, kind)
+    return how == "mean" and m * examples(z, kind) or m
   end)
 end
 

@@ -370,6 +370,13 @@ local function matching(self, patterns)
     fail("block: needs a pattern of paths, not a %s", type(patterns))
   end
   local chosen = {}
+  for _, p in ipairs(patterns) do
+    local good, why = pcall(string.find, "", p)
+    if not good then
+      fail("block: '%s' is no pattern: %s", tostring(p),
+           tostring(why):gsub("^.-: ", ""))
+    end
+  end
   for i, part in ipairs(self.parts) do
     for _, p in ipairs(patterns) do
       if part.path:find(p) then chosen[#chosen + 1] = i break end
@@ -460,8 +467,8 @@ end
 ---@param d any a vector, or a tree in the form of the parameters
 function operator:preconditioned(d)
   local root = self:vector(d, "preconditioned"):rsqrt()
-  if not sd.all(root:isfinite()):item() then
-    fail "preconditioned: the diagonal must be positive"
+  if not sd.all(root:isfinite():logical_and(root:gt(0))):item() then
+    fail "preconditioned: the diagonal must be positive and finite"
   end
   local rows = self.rows
   return operator.new {

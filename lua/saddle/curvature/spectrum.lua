@@ -78,6 +78,10 @@ function operator:eigs(o)
   one_of(c.which or "largest", ends, "eigs: which")
   c.method = one_of(c.method or c.block and "block" or "lanczos", methods,
                     "eigs: method")
+  if c.method == "power" and c.which and c.which ~= "magnitude" then
+    fail("eigs: power iteration finds eigenvalues of the largest magnitude, " ..
+         "not which = '%s'", c.which)
+  end
   c.k = c.k or math.min(5, self.n)
   if self.n < c.k then
     fail("eigs: %d eigenvalues of an operator on %d elements", c.k, self.n)
@@ -178,6 +182,12 @@ end
 function operator:density(o)
   o = sd.check_options(o, { "steps:N", "probes", "sigma:F", "seed:I",
                             "points:N", "reorthogonalize:B" }, "density")
+  if o.sigma and not (o.sigma > 0 and o.sigma < math.huge) then
+    fail("density: sigma must be above 0, and finite, not %g", o.sigma)
+  end
+  if o.points and o.points < 2 then
+    fail("density: points must be 2 or more, not %d", o.points)
+  end
   local p = probes.rows(self, o.probes, 4, o.seed)
   local d = core.density(self:frugal(), p, flags {
     steps = math.min(o.steps or 80, self.n), sigma = o.sigma,
@@ -349,6 +359,9 @@ function operator:solve(b, o)
   one_of(o.method or "cg", { "cg", "minres" }, "solve: method")
   if o.tol and not (o.tol >= 0 and o.tol < math.huge) then
     fail("solve: tol must be 0 or above, and finite, not %g", o.tol)
+  end
+  if o.damping and not (math.abs(o.damping) < math.huge) then
+    fail("solve: damping must be finite, not %g", o.damping)
   end
   local flat, given = self:vector(b, "solve")
   if core.first_nonfinite { flat } then

@@ -57,6 +57,9 @@ local function check(o, what, more)
     fail("%s: there are no examples: x is {%s}", what,
          table.concat(o.x.shape, ", "))
   end
+  if not core.is_tracing() and core.first_nonfinite { o.x } then
+    fail("%s: x holds NaN or infinite elements", what)
+  end
   if o.step and not (o.step > 0) then
     fail("%s: step must be above 0, not %g", what, o.step)
   end
@@ -74,8 +77,9 @@ local function check(o, what, more)
 end
 
 local function check_eps(eps, what)
-  if type(eps) ~= "number" or not (eps >= 0) then
-    fail("%s: eps must be a number, 0 or above, not %s", what, tostring(eps))
+  if type(eps) ~= "number" or not (eps >= 0 and eps < math.huge) then
+    fail("%s: eps must be a finite number, 0 or above, not %s", what,
+         tostring(eps))
   end
   return eps
 end
@@ -92,6 +96,13 @@ local function lengths(d)
   return per_example(d:reshape(d:size(1), -1):square():sum(2):sqrt(), d)
 end
 
+-- The largest magnitude in each example, 1 where all are 0: divided by it, the
+-- squares of very small or large elements neither vanish nor overflow.
+local function scales(d)
+  local most = d:reshape(d:size(1), -1):abs():amax(2)
+  return per_example(sd.where(most:gt(0), most, 1), d)
+end
+
 local balls = {
   inf = {
     steepest = function(g) return g:sign() end,
@@ -101,9 +112,14 @@ local balls = {
       return eps * (2 * u - 1)
     end },
   ["2"] = {
-    steepest = function(g) return g / sd.maximum(lengths(g), 1e-30) end,
+    steepest = function(g)
+      local q = g / scales(g)
+      return q / sd.maximum(lengths(q), 1)
+    end,
     project = function(d, eps)
-      return d * sd.clamp(eps / sd.maximum(lengths(d), 1e-30), 0, 1)
+      local scale = scales(d)
+      local q = sd.maximum(lengths(d / scale), 1)
+      return d * sd.clamp(eps / scale / q, 0, 1)
     end,
     random = function(x, eps, g)
       local u = sd.randn(x.shape, { dtype = x.dtype, generator = g })
