@@ -68,6 +68,19 @@ finds(double_well, t { 0.7, 0.4 }, { kind = "saddle", method = "dimer" },
       "saddle", 1, { 0, 0 }, "the dimer")
 finds(himmelblau, t { 2, 2 }, { kind = "saddle" }, "saddle", 1, nil,
       "eigenvector following from a minimum's valley")
+do -- also where curvatures cross on the way, or only infinity is uphill
+  local missed = {}
+  for i = -5, 5, 2 do
+    for j = -5, 5, 2 do
+      local _, c = sd.critical.find(himmelblau, t { i + 0.1, j + 0.2 },
+                                    { kind = "saddle" })
+      if c.kind ~= "saddle" or not c.converged then
+        missed[#missed + 1] = ("(%d, %d)"):format(i, j)
+      end
+    end
+  end
+  tap.is(table.concat(missed, " "), "", "a saddle from every start")
+end
 finds(himmelblau, t { 2, 2 }, { kind = "saddle", method = "dimer" },
       "saddle", 1, nil, "the dimer from a minimum's valley")
 finds(himmelblau, t { 1, 1 }, { index = 2 }, "maximum", 2,

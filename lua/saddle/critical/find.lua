@@ -12,6 +12,8 @@ local problem = require "saddle.critical.problem"
 local sd = require "saddle.init"
 local whole = interrupt.whole
 
+local MODES = 3 -- eigenvectors of a minimum along which saddles are looked for
+
 local function norm(v) return v:norm():item() end
 
 local function is_finite(x) return x == x and math.abs(x) < math.huge end
@@ -240,11 +242,29 @@ end
 
 -- ---- saddles: following eigenvectors ----------------------------------------
 
+-- 1 for each eigenvector and -1 for those to go up along: the index lowest; or,
+-- while so many curvatures are not negative yet, those that are most what was
+-- followed so far, columns of before. And the columns of those.
+local function followed(s, index, before)
+  local n, chosen, signs = s.w:numel(), {}, {}
+  for i = 1, n do chosen[i], signs[i] = i, 1 end
+  if before and s.w[index]:item() >= 0 then
+    local share = s.Q:transpose(1, 2):matmul(before):square():sum(2):totable()
+    table.sort(chosen, function(i, j)
+      return share[i] > share[j] or share[i] == share[j] and i < j
+    end)
+  end
+  for k = 1, index do signs[chosen[k]] = -1 end
+  local columns = sd.tensor(chosen, { dtype = "i64" }):narrow(1, 1, index)
+  return sd.tensor(signs, { dtype = "f64" }), s.Q:index_select(2, columns)
+end
+
 -- Uphill along the index lowest eigenvectors, downhill along the others: where
--- that ends is a critical point of this index (Cerjan and Miller 1981).
-local function eigenvector(p, o)
-  local x, modes = p.x, nil
+-- that ends is a critical point of this index (Cerjan and Miller 1981). From x,
+-- following modes, columns, if they are given.
+local function climb(p, o, x, modes)
   local loss, g = p.slope(x)
+  local follows = modes ~= nil
   local radius = o.radius or 0.1 * math.max(norm(x), 1)
   local smallest = 1e-12 * radius
   for step = 1, o.max_iter do
@@ -252,9 +272,8 @@ local function eigenvector(p, o)
     local d, foreseen, most, right
     if p.dense then
       local s = spectrum(p, x, g)
-      local signs = sd.cat({ -sd.ones(o.index, { dtype = "f64" }),
-                             sd.ones(p.n - o.index, { dtype = "f64" }) }, 1)
-      if o.index == p.n then signs = -sd.ones(p.n, { dtype = "f64" }) end
+      local signs, up = followed(s, o.index, modes)
+      if follows then modes = up end
       most = s.most
       right = s.w[o.index]:item() < 0 and
               (o.index == p.n or s.w[o.index + 1]:item() > -1e-8 * most)
@@ -299,6 +318,29 @@ local function eigenvector(p, o)
     end
   end
   return x, false, o.max_iter, "max_iter reached"
+end
+
+-- Among positive curvatures the lowest one may change at every step, and a
+-- search go to and fro, or up to where there is no saddle. Then again from the
+-- minimum nearby, both ways along its lowest eigenvectors, which are followed.
+local function eigenvector(p, o)
+  local x, good, steps, why = climb(p, o, p.x)
+  if good or not p.dense or o.index > 1 then return x, good, steps, why end
+  local low, is_minimum, more = newton(p, o)
+  steps = steps + more
+  if not is_minimum then return x, good, steps, why end
+  local s = spectrum(p, low, select(2, p.slope(low)))
+  local radius = o.radius or 0.1 * math.max(norm(low), 1)
+  for i = 1, math.min(p.n, MODES) do
+    local u = s.Q:narrow(2, i, 1)
+    for sign = -1, 1, 2 do
+      local from = sd.eval(low + sign * radius * u:reshape(-1):to(low.dtype))
+      local y, found, further = climb(p, o, from, u)
+      steps = steps + further
+      if found then return y, true, steps, "converged" end
+    end
+  end
+  return x, false, steps, why
 end
 
 -- ---- saddles: the dimer -----------------------------------------------------
@@ -401,8 +443,9 @@ end
 
 --- A critical point near start: the parameters, and what classify says of
 --- them, with converged, iterations and reason. A minimum by Newton steps in a
---- trust region; a saddle of the wanted index by following eigenvectors or,
---- with gradients alone, by the dimer; any point by minimising the gradient's
+--- trust region; a saddle of the wanted index by following eigenvectors, from
+--- start or, up to 500 parameters, else from the minimum nearby, or with
+--- gradients alone by the dimer; any point by minimising the gradient's
 --- norm, which may end where it is flat and not zero: reason says so. Ctrl-C
 --- returns the point reached so far, kind "unknown", reason "interrupted".
 ---
@@ -416,7 +459,8 @@ end
 ---@param start any tree
 ---@param o? table kind "any" | "saddle" | "minimum" ("any"), method "newton" |
 ---  "gradient_norm" | "eigenvector" | "dimer", index (1), tol (1e-10 in f64,
----  1e-5 in f32), max_iter (200), radius (of the first steps), seed, args
+---  1e-5 in f32), max_iter (200, of each search), radius (of the first
+---  steps), seed, args
 return function(f, start, o)
   o = sd.check_options(o, {
     "kind:S", "method:S", "index:I", "tol:F", "max_iter:N", "radius:F",
