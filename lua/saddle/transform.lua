@@ -181,7 +181,10 @@ return function(sd, core)
       if #gs ~= #ys then
         fail("vjp: %d cotangents for %d results", #gs, #ys)
       end
-      for k, x in ipairs(gs) do gs[k] = x:expand(ys[k].shape) end
+      for k, x in ipairs(gs) do
+        if x.dtype ~= ys[k].dtype then x = x:to(ys[k].dtype) end
+        gs[k] = x:expand(ys[k].shape)
+      end
       local grads = zeros_for(core.vjp(trace, ys, gs, traced), list)
       local trees = replace(args, which, counts, grads)
       return unpack(trees, 1, trees.n)

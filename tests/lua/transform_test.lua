@@ -97,6 +97,15 @@ local v1, d1 = sd.jvp(sd.sin, t(0), t(1))
 tap.is(v1, 0, "jvp of a single argument: value")
 tap.is(d1, 1, "jvp of a single argument: tangent")
 
+do -- cotangents of another dtype are taken for ones of the result's
+  local one = sd.ones({ 3 }, { dtype = "f32" })
+  local _, pull = sd.vjp(function(x) return x * 2 end, one)
+  local back = pull(sd.ones({ 3 }, { dtype = "f64" }))
+  tap.is({ back.dtype, back:sum():item() }, { "f32", 6 }, "f64 for f32")
+  _, pull = sd.vjp(function(x) return x * 2 end, one:to "f64")
+  tap.is(pull(one).dtype, "f64", "f32 for f64")
+end
+
 -- ---- higher derivatives ----------------------------------------------------
 
 local function d(f) return function(x) return (sd.grad(f)(x)) end end
