@@ -167,8 +167,19 @@ for _, v in ipairs(seen) do sum_of = sum_of + v end
 for _, v in ipairs(seen) do squares = squares + (v - sum_of / 7) ^ 2 end
 tap.is(#seen, 7, "seven probes, four at a time")
 tap.near(merged, sum_of / 7, 1e-12, "their mean is merged")
-tap.near(merged_error, math.sqrt(squares / 42), 1e-12, "and its error")
+-- Student's 97.5 % quantile of 6 degrees of freedom over the normal one.
+tap.near(merged_error, math.sqrt(squares / 42) * 2.446911851 / 1.959963985, 1e-3,
+         "and its error, widened as of seven")
 probes.budget = budget
+do
+  local hits, truth = 0, diagonal:sum():item()
+  for seed = 1, 200 do
+    local v, e = A:trace { samples = 12, seed = seed }
+    if math.abs(v - truth) <= 2 * e then hits = hits + 1 end
+  end
+  tap.ok(hits >= 182, ("%d of 200 traces of 12 probes within twice their " ..
+                       "errors"):format(hits))
+end
 
 -- Hutchinson's variance is 2 (|A|_F^2 - sum a_ii^2) for signs (A7).
 local _, one = A:trace { samples = 4000, seed = 5 }

@@ -12,9 +12,9 @@ local sd = require "saddle.init"
 local methods = { ["hutchinson"] = 1, ["hutch++"] = 1, ["xtrace"] = 1 }
 
 --- The trace, and the estimate's standard error. Each sample is a probe;
---- Hutch++ takes one and a half products for each, XTrace two. The error of
---- Hutch++, whose spread half the samples tell, is widened when they are few so
---- that twice it holds 19 times of 20; Hutchinson's is that of the mean.
+--- Hutch++ takes one and a half products for each, XTrace two. The errors of
+--- Hutchinson's mean and of Hutch++, whose spread half the samples tell, are
+--- widened when these are few, so that twice them hold 19 times of 20.
 --- Ctrl-C returns the estimate so far (from a sketch alone, Hutchinson's), its
 --- error and "interrupted".
 ---@param o? table method "hutchinson" | "hutch++" | "xtrace", samples (32),
@@ -49,7 +49,8 @@ local function shaped(self, v)
   return self.unravel and self.unravel(v:to(self.dtype)) or v
 end
 
---- The diagonal and its standard errors, in the form of the parameters. With
+--- The diagonal and its standard errors, widened as a trace's, in the form of
+--- the parameters. With
 --- method = "exact" from n products, all of them with a unit vector. Ctrl-C
 --- returns the estimate so far, its errors and "interrupted".
 ---@param o? table samples (64), probes (a matrix of columns), seed, method
@@ -74,8 +75,8 @@ function operator:diag(o)
   return interrupt.marked(cut, shaped(self, value), shaped(self, error))
 end
 
---- The Frobenius norm, and the estimate's standard error; after Ctrl-C those
---- so far, and "interrupted".
+--- The Frobenius norm, and the estimate's standard error, widened as a trace's;
+--- after Ctrl-C those so far, and "interrupted".
 ---@param o? table samples (32), probes (a matrix of columns), seed
 function operator:frobenius(o)
   o = sd.check_options(o, { "samples:N", "probes", "seed:I" }, "frobenius")

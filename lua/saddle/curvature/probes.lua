@@ -46,13 +46,18 @@ function probes.widening(degrees)
          (92160 * v ^ 4)
 end
 
+local function widened(error, count)
+  return count > 1 and error * probes.widening(count - 1) or error
+end
+
 --- The mean of estimate(rows) -> value, standard error, probes done, cut (by
 --- Ctrl-C) over all probes, some at a time, and its standard error (Chan, Golub
---- and LeVeque 1979); after Ctrl-C those so far, and "interrupted".
+--- and LeVeque 1979), widened when the probes are few; after Ctrl-C those so
+--- far, and "interrupted".
 function probes.mean(self, given, otherwise, seed, estimate)
   local function once(rows)
-    local value, error, _, cut = estimate(rows)
-    return interrupt.marked(cut, value, error)
+    local value, error, done, cut = estimate(rows)
+    return interrupt.marked(cut, value, widened(error, done))
   end
   if sd.is_tensor(given) then return once(columns(self, given)) end
   local count, g = check(given or otherwise), sd.generator(seed or 1)
@@ -70,8 +75,8 @@ function probes.mean(self, given, otherwise, seed, estimate)
     return new, cut
   end)
   if s.total == 0 then interrupt.raise() end
-  return interrupt.marked(s.total < count, s.mean,
-                          (s.square / (s.total * (s.total - 1))) ^ 0.5)
+  local error = (s.square / (s.total * (s.total - 1))) ^ 0.5
+  return interrupt.marked(s.total < count, s.mean, widened(error, s.total))
 end
 
 return probes
