@@ -401,7 +401,7 @@ static void fold_sum_rows(int64_t rows, int64_t cols, const void *p,
     case 4: sum_rows_short(rows, 4, x, acc); return;
     default: break;
   }
-  if (cols < 16) {
+  if (cols <= 16) {
     sum_rows_short(rows, cols, x, acc);
     return;
   }
