@@ -425,11 +425,13 @@ static int64_t at_most(int64_t n, int64_t limit) {
   return n < limit ? n : limit;
 }
 
-/* Whether a transposed copy is large, and its rows are whole lines. */
+/* Whether a copy is a transposed one, large, and its rows are whole lines. */
 static int is_far(const Copy *c, int64_t numel) {
-  int lines = (uintptr_t)c->out % LINE == 0;
-  for (int i = 0; i < c->ndim - 1; i++) lines &= c->os[i] % LINE == 0;
-  return lines && c->size > 1 && numel * (int64_t)c->size >= SD_COPY_FAR;
+  int last = c->ndim - 1, lines = (uintptr_t)c->out % LINE == 0;
+  int64_t size = (int64_t)c->size;
+  for (int i = 0; i < last; i++) lines &= c->os[i] % LINE == 0;
+  return lines && size > 1 && c->os[last] == size &&
+         c->is[last - 1] == size && numel * size >= SD_COPY_FAR;
 }
 
 static Grid grid_of(const Copy *c, int64_t numel, int threads) {
