@@ -51,9 +51,8 @@ local function count_at_once(used, own, again)
   return math.floor(math.max(1, limit))
 end
 
-local function bytes_of(v)
-  return v:numel() * (v.dtype == "f64" and 8 or 4)
-end
+-- Bytes of a vector of n elements.
+local function bytes_of(n, dtype) return n * (dtype == "f64" and 8 or 4) end
 
 --- How many vectors may be multiplied at once, as a function of one of them;
 --- found when first needed.
@@ -63,7 +62,8 @@ end
 function operator.limit(peak, again)
   local limit
   return function(v)
-    limit = limit or count_at_once(peak(v), bytes_of(v), again)
+    limit = limit or
+            count_at_once(peak(v), bytes_of(v:numel(), v.dtype), again)
     return limit
   end
 end
@@ -230,7 +230,7 @@ local waste_limit = 2 ^ 26
 --- collected before.
 function operator:frugal()
   self:checked()
-  local bytes, waste = self.n * (self.dtype == "f32" and 4 or 8), 0
+  local bytes, waste = bytes_of(self.n, self.dtype), 0
   if bytes < 2 ^ 20 or self.fresh then return self end
   local function tidy(f)
     return f and function(v)
@@ -510,9 +510,8 @@ end
 local function chunk_in(self, band)
   local chunk = chunk_of(self.n, band.count)
   if not band.peak then return chunk end
-  local own = self.n * (self.dtype == "f64" and 8 or 4)
   local used = band.peak(sd.arange(1, chunk)) / chunk
-  local limit = count_at_once(used, own, band.again)
+  local limit = count_at_once(used, bytes_of(self.n, self.dtype), band.again)
   return limit < chunk and piece_size(band.count, limit) or chunk
 end
 
