@@ -643,6 +643,25 @@ do -- a finalizer may call the very replay whose call collects
     :format(runs, wrong))
 end
 
+-- ---- stacks that share a factor --------------------------------------------------
+
+for _, s in ipairs { { 3, 8 }, { 8, 10 }, { 9, 8 }, { 3, 11 }, { 1, 4 } } do
+  local m, n = s[1], s[2]
+  for _, dtype in ipairs { "f32", "f64" } do
+    local a = sd.eval(sd.randn(50, m, { dtype = dtype }))
+    local stack = sd.eval(sd.randn(7, 50, n, { dtype = dtype }))
+    local y, worst = a:T():matmul(stack):to "f64", 0
+    for i = 1, 7 do
+      local want = (a:to("f64"):unsqueeze(3) *
+                    stack[i]:to("f64"):unsqueeze(2)):sum(1)
+      worst = math.max(worst, (y[i] - want):abs():max():item())
+    end
+    tap.ok(worst < (dtype == "f32" and 1e-4 or 1e-12),
+           ("a turned {50, %d} of %s by a stack {7, 50, %d}"):format(m, dtype,
+                                                                     n))
+  end
+end
+
 -- ---- stacks of outer products ---------------------------------------------------
 
 do -- the product takes the factors where the stack is pending
