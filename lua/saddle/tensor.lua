@@ -259,9 +259,6 @@ return function(sd, methods, core)
       return sd.sum(x, dim, { keepdim = o.keepdim or false }) /
              count(x, dim)
     end)
-  local function centred(x, dim)
-    return x - sd.mean(x, dim, { keepdim = true })
-  end
   local function correction(o)
     if o.unbiased ~= nil then return o.unbiased and 1 or 0 end
     return o.correction or 1
@@ -273,8 +270,7 @@ return function(sd, methods, core)
     function(x, dim, o)
       dim, o = dim_and_options(dim, o, spread, "var")
       x = float(x)
-      local s = sd.sum(sd.square(centred(x, dim)), dim,
-                       { keepdim = o.keepdim or false })
+      local s = sd.squared_deviations(x, dim, { keepdim = o.keepdim or false })
       return s / math.max(count(x, dim) - correction(o), 0)
     end)
   define("std", "x dim:D? correction=1 keepdim=false",

@@ -100,7 +100,7 @@ void sd_run_bind(Run *r, SdProgram *p, const SdArray *const *inputs,
 int sd_run_scratch_blocks(const Run *r) {
   const SdProgram *p = r->p;
   return p->nblocks + p->allsplats + p->allpairs + 2 * r->nodd + r->nstreams +
-         (p->layout == SD_FOLD_COLUMNS);
+         (p->layout == SD_FOLD_COLUMNS ? 1 + p->deviations : 0);
 }
 
 /* Blocks do not all lie in the same cache sets, nor do the sums behind them

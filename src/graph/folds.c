@@ -5,6 +5,7 @@
 #include "graph/interpret_private.h"
 
 #include "kernels/copy.h"
+#include "kernels/moments.h"
 
 #include <string.h>
 
@@ -15,12 +16,17 @@ enum {
   CHUNK = 256 * BLOCK,  /* a longer row is folded in pieces of this */
   STRIP = 16 * BLOCK,   /* columns of a fold over leading dims */
   MAX_ROW_CHUNKS = 64,  /* pieces of a fold over leading dims */
-  MIN_ROW_CHUNK = 64
+  MIN_ROW_CHUNK = 64,
+  PAGE = 1024 /* bytes */
 };
 
 /* A fold of memory as it lies needs no registers. */
 static int is_plain_fold(const Run *r) {
   return r->p->ncode == 0 && r->nodd == 0 && r->p->nsplats == 0;
+}
+
+static int is_deviations(const Fold *f) {
+  return f->fold == SD_FOLD_DEVIATIONS;
 }
 
 /* ---- folds over trailing dims ------------------------------------------- */
@@ -29,28 +35,41 @@ static SdAccumulator *row_acc(const Run *r, int fold, int64_t row) {
   return r->acc + ((int64_t)fold * r->p->rows + row) * r->chunks;
 }
 
+static SdAccumulator *row_mean(const Run *r, int fold, int64_t row) {
+  return row_acc(r, r->p->nfolds + fold, row);
+}
+
 static void short_rows(Thread *t, int64_t row, int64_t rows) {
-  const SdProgram *p = t->run->p;
+  const Run *r = t->run;
+  const SdProgram *p = r->p;
   sd_run_block(t, row * p->columns, rows * p->columns);
   for (int k = 0; k < p->nfolds; k++) {
     const Fold *f = &p->folds[k];
-    sd_fold_rows(f->dtype, f->fold)(rows, p->columns, t->reg[f->reg],
-                                    row_acc(t->run, k, row));
+    const void *x = t->reg[f->reg];
+    if (is_deviations(f))
+      sd_moments(f->dtype)->rows(rows, p->columns, x, row_mean(r, k, row),
+                                 row_acc(r, k, row));
+    else
+      sd_fold_rows(f->dtype, f->fold)(rows, p->columns, x, row_acc(r, k, row));
   }
 }
 
 static void row_piece(Thread *t, int64_t row, int64_t piece) {
   const Run *r = t->run;
   const SdProgram *p = r->p;
-  int64_t i = piece * r->chunk, end = i + r->chunk;
+  int64_t start = piece * r->chunk, end = start + r->chunk;
   if (end > p->columns) end = p->columns;
-  for (; i < end; i += r->block) {
+  for (int64_t i = start; i < end; i += r->block) {
     int64_t n = end - i < r->block ? end - i : r->block;
     sd_run_block(t, row * p->columns + i, n);
     for (int k = 0; k < p->nfolds; k++) {
       const Fold *f = &p->folds[k];
-      sd_fold(f->dtype, f->fold)(n, t->reg[f->reg],
-                                 row_acc(r, k, row) + piece);
+      SdAccumulator *acc = row_acc(r, k, row) + piece;
+      if (is_deviations(f))
+        sd_moments(f->dtype)->add(n, t->reg[f->reg], i - start,
+                                  row_mean(r, k, row) + piece, acc);
+      else
+        sd_fold(f->dtype, f->fold)(n, t->reg[f->reg], acc);
     }
   }
 }
@@ -66,17 +85,30 @@ static void rows_task(Thread *t, int64_t task) {
   }
 }
 
+/* The pieces of a row are put together in its first. */
+static void combine_pieces(const Run *r, int k, int64_t row) {
+  const Fold *f = &r->p->folds[k];
+  SdAccumulator *a = row_acc(r, k, row);
+  for (int64_t j = 1; j < r->chunks; j++) {
+    int64_t before = j * r->chunk, n = r->p->columns - before;
+    if (n > r->chunk) n = r->chunk;
+    if (is_deviations(f)) {
+      SdAccumulator *mean = row_mean(r, k, row);
+      sd_moments_combine((double)before, mean, a, (double)n, mean[j].f, a[j].f);
+    } else {
+      sd_fold_combine(f->dtype, f->fold, a, a + j);
+    }
+  }
+}
+
 static void store_rows(const Run *r, SdArray *const *outputs) {
   const SdProgram *p = r->p;
   for (int k = 0; k < p->nfolds; k++) {
-    const Fold *f = &p->folds[k];
     SdArray *out = outputs[p->noutputs + k];
     SdAccumulator *sums = row_acc(r, k, 0);
     for (int64_t i = 0; i < p->rows && r->chunks > 1; i++) {
-      SdAccumulator *a = row_acc(r, k, i);
-      for (int64_t j = 1; j < r->chunks; j++)
-        sd_fold_combine(f->dtype, f->fold, a, a + j);
-      sums[i] = *a;
+      combine_pieces(r, k, i);
+      sums[i] = *row_acc(r, k, i);
     }
     sd_fold_store(out->dtype, p->rows, sums, out->data);
   }
@@ -86,9 +118,9 @@ static void store_rows(const Run *r, SdArray *const *outputs) {
 
 static SdLoop fold_loop(SdFold fold) {
   static const SdLoop loops[SD_NFOLDS] = {
-      [SD_FOLD_SUM] = SD_LOOP_ADD, [SD_FOLD_PROD] = SD_LOOP_MUL,
-      [SD_FOLD_MAX] = SD_LOOP_MAX, [SD_FOLD_MIN] = SD_LOOP_MIN,
-      [SD_FOLD_ANY] = SD_LOOP_OR,  [SD_FOLD_ALL] = SD_LOOP_AND};
+      [SD_FOLD_SUM] = SD_LOOP_ADD, [SD_FOLD_MAX] = SD_LOOP_MAX,
+      [SD_FOLD_MIN] = SD_LOOP_MIN, [SD_FOLD_ANY] = SD_LOOP_OR,
+      [SD_FOLD_ALL] = SD_LOOP_AND};
   return loops[fold];
 }
 
@@ -107,18 +139,64 @@ static void fold_lines(const Thread *t, const Fold *f, char *acc,
   fn(n, acc, acc, x, NULL);
 }
 
-/* The next rows x n elements from column c of row on, added up; rows are
-** counted through all planes, and chunks likewise. */
-static void column_block(Thread *t, int64_t chunk, int64_t row, int64_t rows,
-                         int64_t c, int64_t n) {
+/* The same of means and squared deviations from them. */
+static void merge_lines(const Thread *t, SdDtype d, SdMoments *acc, char *x,
+                        int64_t rows, int64_t n) {
+  SdMoments halves = {0, t->halves, t->halves + t->run->slot};
+  SdMoments a = {1, x, NULL};
+  size_t bytes = (size_t)n * sd_dtype_size(d);
+  for (; rows > 1; rows /= 2) {
+    SdMoments b = a;
+    size_t last = (size_t)(rows - 1) * bytes, half = (size_t)(rows / 2) * bytes;
+    if (rows % 2) {
+      b.mean = (char *)a.mean + last;
+      if (a.m2) b.m2 = (char *)a.m2 + last;
+      sd_moments(d)->merge(n, acc, &b, acc);
+      acc->n += b.n;
+    }
+    b.mean = (char *)a.mean + half;
+    if (a.m2) b.m2 = (char *)a.m2 + half;
+    sd_moments(d)->merge(rows / 2 * n, &a, &b, &halves);
+    halves.n = a.n + b.n;
+    a = halves;
+  }
+  sd_moments(d)->merge(n, acc, &a, acc);
+}
+
+/* Bytes from the results of one chunk of rows to the next one's: long ones
+** begin with a line. */
+static size_t column_stride(const Run *r, const Fold *f) {
+  size_t bytes = (size_t)r->p->columns * sd_dtype_size(f->dtype);
+  return bytes < PAGE ? bytes : (bytes + 63) & ~(size_t)63;
+}
+
+/* Where in fold k the results of a chunk begin, and its means. */
+static char *column_acc(const Run *r, int k, int64_t chunk) {
+  return r->partial[k] + (size_t)chunk * column_stride(r, &r->p->folds[k]);
+}
+
+static char *column_mean(const Run *r, int k, int64_t chunk) {
+  return column_acc(r, k, r->p->planes * r->chunks + chunk);
+}
+
+/* The next rows x n elements from column c of row on, added up, of the chunk
+** before having been done; rows are counted through all planes, and chunks
+** likewise. */
+static void column_block(Thread *t, int64_t chunk, int64_t before, int64_t row,
+                         int64_t rows, int64_t c, int64_t n) {
   const Run *r = t->run;
   const SdProgram *p = r->p;
   sd_run_block(t, row * p->columns + c, rows * n);
   for (int k = 0; k < p->nfolds; k++) {
     const Fold *f = &p->folds[k];
-    char *acc = r->partial[k] + (size_t)(chunk * p->columns + c) *
-                                    sd_dtype_size(f->dtype);
-    fold_lines(t, f, acc, t->reg[f->reg], rows, n);
+    size_t at = (size_t)c * sd_dtype_size(f->dtype);
+    char *acc = column_acc(r, k, chunk) + at;
+    if (is_deviations(f)) {
+      SdMoments so_far = {(double)before, column_mean(r, k, chunk) + at, acc};
+      merge_lines(t, f->dtype, &so_far, t->reg[f->reg], rows, n);
+    } else {
+      fold_lines(t, f, acc, t->reg[f->reg], rows, n);
+    }
   }
 }
 
@@ -130,42 +208,62 @@ static void columns_task(Thread *t, int64_t task) {
   int64_t chunk = task % (p->planes * r->chunks);
   int64_t first = task / (p->planes * r->chunks) * STRIP;
   int64_t top = chunk / r->chunks * p->rows;
-  int64_t row = top + chunk % r->chunks * r->chunk, end = row + r->chunk;
+  int64_t start = top + chunk % r->chunks * r->chunk, end = start + r->chunk;
   int64_t last = first + STRIP < p->columns ? first + STRIP : p->columns;
   int64_t per = p->columns <= r->block ? r->block / p->columns : 1;
   int64_t width = per > 1 ? p->columns
                   : is_plain_fold(r) ? STRIP : r->block;
   if (end > top + p->rows) end = top + p->rows;
-  for (; row < end; row += per)
+  for (int64_t row = start; row < end; row += per)
     for (int64_t c = first; c < last; c += width)
-      column_block(t, chunk, row, end - row < per ? end - row : per, c,
+      column_block(t, chunk, row - start, row,
+                   end - row < per ? end - row : per, c,
                    last - c < width ? last - c : width);
 }
 
+static size_t column_bytes(const Run *r, const Fold *f) {
+  return (size_t)(r->p->planes * r->chunks * (1 + is_deviations(f))) *
+         column_stride(r, f);
+}
+
 static void fill_identity(const Run *r, int k) {
-  const SdProgram *p = r->p;
-  const Fold *f = &p->folds[k];
+  const Fold *f = &r->p->folds[k];
   SdAccumulator zero = sd_fold_identity(f->dtype, f->fold);
   char element[8];
   sd_fold_store(f->dtype, 1, &zero, element);
-  sd_copy_fill(p->planes * r->chunks * p->columns, sd_dtype_size(f->dtype),
-               r->partial[k], element);
+  size_t size = sd_dtype_size(f->dtype);
+  sd_copy_fill((int64_t)(column_bytes(r, f) / size), size, r->partial[k],
+               element);
+}
+
+/* The chunks of a plane are put together in its first. */
+static char *combine_chunks(const Run *r, int k, int64_t plane) {
+  const SdProgram *p = r->p;
+  const Fold *f = &p->folds[k];
+  int64_t first = plane * r->chunks;
+  char *acc = column_acc(r, k, first);
+  for (int64_t j = 1; j < r->chunks; j++) {
+    char *x = column_acc(r, k, first + j);
+    if (is_deviations(f)) {
+      int64_t before = j * r->chunk, n = p->rows - before;
+      if (n > r->chunk) n = r->chunk;
+      SdMoments a = {(double)before, column_mean(r, k, first), acc};
+      SdMoments b = {(double)n, column_mean(r, k, first + j), x};
+      sd_moments(f->dtype)->merge(p->columns, &a, &b, &a);
+    } else {
+      sd_loop(f->dtype, fold_loop(f->fold))(p->columns, acc, acc, x, NULL);
+    }
+  }
+  return acc;
 }
 
 static void store_columns(const Run *r, SdArray *const *outputs) {
   const SdProgram *p = r->p;
   for (int k = 0; k < p->nfolds; k++) {
-    const Fold *f = &p->folds[k];
     char *out = outputs[p->noutputs + k]->data;
-    size_t bytes = (size_t)p->columns * sd_dtype_size(f->dtype);
-    if (!bytes) continue;
-    for (int64_t i = 0; i < p->planes; i++) {
-      char *first = r->partial[k] + (size_t)(i * r->chunks) * bytes;
-      for (int64_t j = 1; j < r->chunks; j++)
-        sd_loop(f->dtype, fold_loop(f->fold))(p->columns, first, first,
-                                              first + (size_t)j * bytes, NULL);
-      memcpy(out + (size_t)i * bytes, first, bytes);
-    }
+    size_t bytes = (size_t)p->columns * sd_dtype_size(p->folds[k].dtype);
+    for (int64_t i = 0; i < p->planes && bytes > 0; i++)
+      memcpy(out + (size_t)i * bytes, combine_chunks(r, k, i), bytes);
   }
 }
 
@@ -203,16 +301,19 @@ void sd_folds_plan(Run *r) {
   if (r->p->layout == SD_FOLD_COLUMNS) plan_columns(r);
 }
 
+static int64_t row_slots(const SdProgram *p) {
+  return p->nfolds * (1 + p->deviations);
+}
+
 size_t sd_folds_memory(Run *r, char *base) {
   const SdProgram *p = r->p;
   size_t at = 0;
   if (base) r->acc = (SdAccumulator *)(void *)base;
   if (p->layout == SD_FOLD_ROWS)
-    at += (size_t)(p->nfolds * p->rows * r->chunks) * sizeof *r->acc;
+    at += (size_t)(row_slots(p) * p->rows * r->chunks) * sizeof *r->acc;
   for (int k = 0; k < p->nfolds && p->layout == SD_FOLD_COLUMNS; k++) {
     if (base) r->partial[k] = base + at;
-    at += (size_t)(p->planes * r->chunks * p->columns) *
-          sd_dtype_size(p->folds[k].dtype);
+    at += column_bytes(r, &p->folds[k]);
     at = (at + 63) & ~(size_t)63;
   }
   return at;
@@ -222,12 +323,14 @@ void sd_folds_start(const Run *r) {
   const SdProgram *p = r->p;
   for (int k = 0; k < p->nfolds; k++) {
     const Fold *f = &p->folds[k];
+    SdAccumulator zero = sd_fold_identity(f->dtype, f->fold);
+    int64_t n = p->rows * r->chunks;
     if (p->layout == SD_FOLD_COLUMNS) {
       fill_identity(r, k);
-    } else {
-      SdAccumulator zero = sd_fold_identity(f->dtype, f->fold);
-      sd_copy_fill(p->rows * r->chunks, sizeof zero, row_acc(r, k, 0), &zero);
+      continue;
     }
+    sd_copy_fill(n, sizeof zero, row_acc(r, k, 0), &zero);
+    if (is_deviations(f)) sd_copy_fill(n, sizeof zero, row_mean(r, k, 0), &zero);
   }
 }
 

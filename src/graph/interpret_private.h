@@ -32,8 +32,9 @@ typedef struct Run {
   int64_t chunk;    /* their extent */
   int64_t tasks;
   int64_t task;     /* elements of a plain one */
-  SdAccumulator *acc;    /* ROWS: [fold][row][chunk] */
-  /* COLUMNS: [plane][chunk][column] */
+  /* ROWS: [fold][row][chunk], and as many means if some are deviations */
+  SdAccumulator *acc;
+  /* COLUMNS: [plane][chunk][column], and the means of deviations */
   char *partial[SD_PROGRAM_INSTRUCTIONS];
   char *scratch;    /* per thread */
   size_t scratch_bytes;
@@ -47,7 +48,8 @@ typedef struct Run {
 typedef struct Thread {
   const Run *run;
   char *temps;
-  char *halves; /* COLUMNS: a block in which rows are added pairwise */
+  char *halves; /* COLUMNS: a block in which rows are added pairwise, and one
+                   of means if some are deviations */
   char *room[SD_PROGRAM_OPERANDS]; /* of each odd input */
   int64_t repeats[SD_PROGRAM_OPERANDS]; /* the span that room is filled with
                                            a short period of, or -1 */

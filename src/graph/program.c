@@ -144,6 +144,7 @@ void sd_program_fold(SdProgram *p, int reg, SdFold fold, SdFoldLayout layout,
   Fold *f = &p->folds[p->nfolds++];
   *f = (Fold){.reg = splat(p, reg), .fold = fold};
   f->dtype = p->regs[f->reg].dtype;
+  p->deviations |= fold == SD_FOLD_DEVIATIONS;
   p->layout = layout;
   p->planes = p->rows = p->columns = 1;
   for (int i = 0; i < p->shape.ndim; i++)

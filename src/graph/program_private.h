@@ -70,6 +70,7 @@ struct SdProgram {
   SdFoldLayout layout;
   int nregs, ninputs, nconstants, nsplats, npairs, ncode, noutputs;
   int nfolds;
+  int deviations; /* 1: some of them are such, and keep means beside */
   int allsplats, allpairs; /* nsplats and npairs before compilation */
   int nblocks; /* scratch blocks for temps */
   int cost;    /* of one element, in simple instructions */

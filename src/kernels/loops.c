@@ -49,10 +49,6 @@ SdAccumulator sd_fold_identity(SdDtype d, SdFold fold) {
   SdAccumulator a = {.i = 0};
   int real = sd_dtype_is_float(d);
   switch (fold) {
-    case SD_FOLD_PROD:
-      if (real) a.f = 1;
-      else a.i = 1;
-      break;
     case SD_FOLD_MAX:
       if (real) a.f = -__builtin_inf();
       else a.i = INT64_MIN;
@@ -70,7 +66,6 @@ SdAccumulator sd_fold_identity(SdDtype d, SdFold fold) {
 static void combine_float(SdFold fold, SdAccumulator *a,
                           const SdAccumulator *x) {
   switch (fold) {
-    case SD_FOLD_PROD: a->f *= x->f; break;
     case SD_FOLD_MAX: if (x->f > a->f || x->f != x->f) a->f = x->f; break;
     case SD_FOLD_MIN: if (x->f < a->f || x->f != x->f) a->f = x->f; break;
     default: a->f += x->f; break;
@@ -82,7 +77,6 @@ static void combine_integer(SdFold fold, SdAccumulator *a,
   uint64_t u = (uint64_t)a->i, v = (uint64_t)x->i;
   switch (fold) {
     case SD_FOLD_SUM: a->i = (int64_t)(u + v); break;
-    case SD_FOLD_PROD: a->i = (int64_t)(u * v); break;
     case SD_FOLD_MAX: if (x->i > a->i) a->i = x->i; break;
     case SD_FOLD_MIN: if (x->i < a->i) a->i = x->i; break;
     case SD_FOLD_ANY: a->i |= x->i; break;

@@ -107,17 +107,16 @@ const char *sd_loop_vectors(void);
 
 typedef enum SdFold {
   SD_FOLD_SUM,
-  SD_FOLD_PROD,
   SD_FOLD_MAX,    /* NaN wins */
   SD_FOLD_MIN,
   SD_FOLD_ANY,    /* bool only */
   SD_FOLD_ALL,
+  SD_FOLD_DEVIATIONS, /* squared, from the mean, added up: floats only, see
+                         kernels/moments.h */
   SD_NFOLDS
 } SdFold;
 
-/* Accumulators: floats' SUM and PROD in f, integers' (all integer dtypes)
-** in i, MAX and MIN in f for floats and in i for integers, ANY and ALL
-** in i. */
+/* f of floats, i of integers and bool. */
 typedef union SdAccumulator {
   double f;
   int64_t i;

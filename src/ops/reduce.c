@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-enum { SUM, AMAX, AMIN, ANY, ALL, CUMSUM, ARGMAX, ARGMIN, NOPS };
+enum { SUM, DEVIATIONS, AMAX, AMIN, ANY, ALL, CUMSUM, ARGMAX, ARGMIN, NOPS };
 static const SdOp table[NOPS];
 
 /* ---- sets of dims ------------------------------------------------------- */
@@ -75,8 +75,11 @@ static SdNode *reduce(SdBuilder *b, const SdOp *op, SdNode *x, int64_t dims,
   if (op->flags & SD_OP_BOOL) x = sd_cast(b, x, SD_BOOL);
   else if (op == &table[SUM] && x && x->dtype < SD_F32)
     x = sd_cast(b, x, SD_I64);
+  else if (op == &table[DEVIATIONS] && x && x->dtype < SD_F32)
+    x = sd_cast(b, x, sd_default_dtype());
   if (!x) return NULL;
-  SdNode *y = dims ? fold(b, op, x, dims) : x;
+  SdNode *y = dims ? fold(b, op, x, dims)
+              : op == &table[DEVIATIONS] ? sd_sub(b, x, x) : x;
   SdShape shape = keep_shape(&x->shape, dims);
   return keepdim && dims ? sd_reshape(b, y, &shape) : y;
 }
@@ -162,6 +165,29 @@ static void extreme_vjp(SdBuilder *b, SdNode *y, SdNode *const *g,
 static void extreme_jvp(SdBuilder *b, SdNode *y, SdNode *const *t,
                         SdNode **ty) {
   ty[0] = sd_sum(b, sd_mul(b, t[0], extreme_weights(b, y)), node_dims(y), 0);
+}
+
+/* 2 (x - mean): the mean itself moves, but the deviations add up to 0. */
+static SdNode *deviations_slope(SdBuilder *b, SdNode *y) {
+  SdNode *x = y->in[0];
+  SdNode *sum = sd_sum(b, x, node_dims(y), 1);
+  if (!sum) return NULL;
+  double n = (double)sd_shape_numel(&x->shape) /
+             (double)sd_shape_numel(&sum->shape);
+  SdNode *mean = sd_div(b, sum, sd_constant(b, (SdDtype)x->dtype, n));
+  SdNode *d = sd_sub(b, x, mean);
+  return sd_add(b, d, d);
+}
+
+static void deviations_vjp(SdBuilder *b, SdNode *y, SdNode *const *g,
+                           const int *wanted, SdNode **gin) {
+  (void)wanted;
+  gin[0] = sd_mul(b, spread(b, y, g[0]), deviations_slope(b, y));
+}
+
+static void deviations_jvp(SdBuilder *b, SdNode *y, SdNode *const *t,
+                           SdNode **ty) {
+  ty[0] = sd_sum(b, sd_mul(b, t[0], deviations_slope(b, y)), node_dims(y), 0);
 }
 
 static int reduce_call(SdBuilder *b, const SdOp *op, const SdCall *c,
@@ -303,6 +329,10 @@ static const SdOp table[NOPS] = {
     [SUM] = {FOLD("sum", SUM, 0, "Sum over dims (all by default).",
                   FOLD_SAMPLES),
              .transpose = sum_t},
+    [DEVIATIONS] = {FOLD("squared_deviations", DEVIATIONS, 0,
+                         "Sum of squared deviations from the mean over dims.",
+                         FOLD_SAMPLES),
+                    .vjp = deviations_vjp, .jvp = deviations_jvp},
     [AMAX] = {FOLD("amax", MAX, 0,
                    "Largest element over dims; slope shared among equals.",
                    FOLD_SAMPLES),

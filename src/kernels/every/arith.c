@@ -9,6 +9,7 @@
 #include <string.h>
 
 #if defined(REAL_f32) || defined(REAL_f64)
+#include "kernels/vector.h"
 #define IS_FLOAT 1
 #else
 #define IS_FLOAT 0
@@ -244,33 +245,29 @@ typedef int64_t total;
 #if !IS_BOOL
 enum { WIDE = 64, PIECE = 4096 };
 
-/* Partial sums in 64 lanes for up to PIECE elements, then in double. */
-static total sum_piece(int64_t n, const real *x) {
+/* Partial sums in lanes for up to PIECE elements, then in double. */
 #if IS_FLOAT
-  real lane[WIDE] = {0};
+static total sum_piece(int64_t n, const real *x) {
+  Vec lane[4] = {{0}};
+  int64_t i = 0;
+  for (; i + 4 * W <= n; i += 4 * W)
+    for (int k = 0; k < 4; k++) lane[k] += load(x + i + k * W);
+  for (; i + W <= n; i += W) lane[0] += load(x + i);
+  if (i < n) lane[1] += last_lanes(load(x + n - W), n - i);
+  return (total)add_lanes((lane[0] + lane[1]) + (lane[2] + lane[3]));
+}
 #else
+static total sum_piece(int64_t n, const real *x) {
   uint64_t lane[WIDE] = {0};
-#endif
   int64_t i = 0;
   for (; i + WIDE <= n; i += WIDE)
-    for (int k = 0; k < WIDE; k++) {
-#if IS_FLOAT
-      lane[k] += x[i + k];
-#else
-      lane[k] += (uint64_t)x[i + k];
-#endif
-    }
-  for (int k = 0; i < n; i++, k++) {
-#if IS_FLOAT
-    lane[k] += x[i];
-#else
-    lane[k] += (uint64_t)x[i];
-#endif
-  }
+    for (int k = 0; k < WIDE; k++) lane[k] += (uint64_t)x[i + k];
+  for (int k = 0; i < n; i++, k++) lane[k] += (uint64_t)x[i];
   for (int half = WIDE / 2; half > 0; half /= 2)
     for (int k = 0; k < half; k++) lane[k] += lane[k + half];
   return (total)lane[0];
 }
+#endif
 
 static inline total sum_short(int64_t n, const real *x) {
 #if IS_FLOAT
@@ -301,16 +298,6 @@ static void fold_sum(int64_t n, const void *p, SdAccumulator *acc) {
   for (int64_t i = 0; i < n; i += PIECE)
     acc->ACC = add_totals(acc->ACC,
                           sum_piece(n - i < PIECE ? n - i : PIECE, x + i));
-}
-
-static void fold_prod(int64_t n, const void *p, SdAccumulator *acc) {
-  const real *x = p;
-#if IS_FLOAT
-  for (int64_t i = 0; i < n; i++) acc->f *= (total)x[i];
-#else
-  for (int64_t i = 0; i < n; i++)
-    acc->i = (int64_t)((uint64_t)acc->i * (uint64_t)x[i]);
-#endif
 }
 
 /* NaN, once met, stays: it is unordered with everything.  WIDE lanes keep
@@ -407,7 +394,6 @@ static void fold_sum_rows(int64_t rows, int64_t cols, const void *p,
   }
   for (int64_t r = 0; r < rows; r++) fold_sum(cols, x + r * cols, acc + r);
 }
-ROWS(fold_prod)
 ROWS(fold_max)
 ROWS(fold_min)
 #endif
@@ -454,9 +440,9 @@ const SdArithTable SD_TYPED(sd_arith_table) = {
   .fold = {[SD_FOLD_ANY] = fold_any, [SD_FOLD_ALL] = fold_all},
   .rows = {[SD_FOLD_ANY] = fold_any_rows, [SD_FOLD_ALL] = fold_all_rows},
 #else
-  .fold = {[SD_FOLD_SUM] = fold_sum, [SD_FOLD_PROD] = fold_prod,
-           [SD_FOLD_MAX] = fold_max, [SD_FOLD_MIN] = fold_min},
-  .rows = {[SD_FOLD_SUM] = fold_sum_rows, [SD_FOLD_PROD] = fold_prod_rows,
-           [SD_FOLD_MAX] = fold_max_rows, [SD_FOLD_MIN] = fold_min_rows},
+  .fold = {[SD_FOLD_SUM] = fold_sum, [SD_FOLD_MAX] = fold_max,
+           [SD_FOLD_MIN] = fold_min},
+  .rows = {[SD_FOLD_SUM] = fold_sum_rows, [SD_FOLD_MAX] = fold_max_rows,
+           [SD_FOLD_MIN] = fold_min_rows},
 #endif
 };

@@ -1,27 +1,16 @@
 /*
-** Four rows at a time share the loads of w, in two accumulators each: in
-** registers of 64 bytes, which the compiler cuts to the target's.  Twice as
+** Four rows at a time share the loads of w, in two accumulators each.  Twice as
 ** fast as OpenBLAS' product of a transposed matrix where both come from
 ** memory, level with its other.
 */
 #include "kernels/gram.h"
 
 #include "kernels/tables.h"
+#include "kernels/vector.h"
 
-#include <string.h>
-
-typedef real Vec __attribute__((vector_size(64)));
 typedef real Eight __attribute__((vector_size(8 * sizeof(real))));
 typedef double Wide __attribute__((vector_size(64)));
-enum { W = sizeof(Vec) / sizeof(real), ROWS = 4 };
-
-static inline Vec load(const real *p) {
-  Vec v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-
-static inline void store(real *p, Vec v) { memcpy(p, &v, sizeof v); }
+enum { ROWS = 4 };
 
 static inline double total(Vec v) {
   double sum = 0;

@@ -1,0 +1,117 @@
+#include "kernels/moments.h"
+
+#include "kernels/tables.h"
+#include "kernels/vector.h"
+
+#ifdef REAL_f32
+#define DTYPE SD_F32
+#else
+#define DTYPE SD_F64
+#endif
+
+enum { PIECE = 4096, SHORT = 16 };
+
+/* ---- columns ------------------------------------------------------------ */
+
+/* out may be exactly a: no other overlap, so lanes are free. */
+#ifdef __clang__
+#define LANES _Pragma("clang loop vectorize(enable)")
+#else
+#define LANES _Pragma("GCC ivdep")
+#endif
+
+/* d d first would overflow where the share is 0. */
+static inline __attribute__((always_inline)) void
+merge_with(int64_t n, const SdMoments *a, const SdMoments *b,
+           const SdMoments *out, int a2, int b2) {
+  const real *mean_a = a->mean, *mean_b = b->mean, *m2_a = a->m2, *m2_b = b->m2;
+  real *mean = out->mean, *m2 = out->m2;
+  const real share = (real)(b->n / (a->n + b->n));
+  const real weight = (real)(a->n * (b->n / (a->n + b->n)));
+  LANES for (int64_t i = 0; i < n; i++) {
+    real d = mean_b[i] - mean_a[i], s = d * (d * weight);
+    if (a2) s += m2_a[i];
+    if (b2) s += m2_b[i];
+    mean[i] = mean_a[i] + d * share;
+    m2[i] = s;
+  }
+}
+
+static void merge(int64_t n, const SdMoments *a, const SdMoments *b,
+                  const SdMoments *out) {
+  if (b->m2) merge_with(n, a, b, out, 1, 1);
+  else if (a->m2) merge_with(n, a, b, out, 1, 0);
+  else merge_with(n, a, b, out, 0, 0);
+}
+
+/* ---- rows --------------------------------------------------------------- */
+
+/* Sums of deviations from near and of their squares; n is at least W. */
+static inline void deviations(int64_t n, const real *x, real near,
+                              double *first, double *second) {
+  Vec sum[4] = {{0}}, square[4] = {{0}};
+  int64_t i = 0;
+  for (; i + 4 * W <= n; i += 4 * W)
+    for (int k = 0; k < 4; k++) {
+      Vec d = load(x + i + k * W) - near;
+      sum[k] += d;
+      square[k] += d * d;
+    }
+  for (; i < n; i += W) {
+    Vec d = i + W <= n ? load(x + i) - near
+                       : last_lanes(load(x + n - W) - near, n - i);
+    sum[0] += d;
+    square[0] += d * d;
+  }
+  *first = (double)add_lanes((sum[0] + sum[1]) + (sum[2] + sum[3]));
+  *second = (double)add_lanes((square[0] + square[1]) +
+                              (square[2] + square[3]));
+}
+
+/* A piece lies in the first cache when it is read again, from a mean that is
+** rounded; what the deviations add up to corrects it.  Rounding must not make
+** less than nothing of equal elements. */
+static inline void piece(int64_t n, const real *x, double *mean, double *m2) {
+  double first, second;
+  real near;
+  if (n > SHORT) {
+    SdAccumulator sum = {.f = 0};
+    sd_fold(DTYPE, SD_FOLD_SUM)(n, x, &sum);
+    near = (real)(sum.f / (double)n);
+    deviations(n, x, near, &first, &second);
+  } else {
+    real s = 0;
+    for (int64_t i = 0; i < n; i++) s += x[i];
+    near = s / (real)n;
+    first = second = 0;
+    for (int64_t i = 0; i < n; i++) {
+      double d = (double)(x[i] - near);
+      first += d;
+      second += d * d;
+    }
+  }
+  *mean = (double)near + first / (double)n;
+  *m2 = second - first * (first / (double)n);
+  if (*m2 < 0) *m2 = 0;
+}
+
+static void add(int64_t n, const void *p, int64_t before, SdAccumulator *mean,
+                SdAccumulator *m2) {
+  const real *x = p;
+  for (int64_t i = 0; i < n; i += PIECE) {
+    int64_t here = n - i < PIECE ? n - i : PIECE;
+    double mean_b, m2_b;
+    piece(here, x + i, &mean_b, &m2_b);
+    sd_moments_combine((double)(before + i), mean, m2, (double)here, mean_b,
+                       m2_b);
+  }
+}
+
+static void rows(int64_t n, int64_t cols, const void *p, SdAccumulator *mean,
+                 SdAccumulator *m2) {
+  const real *x = p;
+  for (int64_t r = 0; r < n; r++)
+    piece(cols, x + r * cols, &mean[r].f, &m2[r].f);
+}
+
+const SdMomentsTable SD_TYPED(sd_moments_table) = {merge, add, rows};
