@@ -17,7 +17,9 @@ enum {
   STRIP = 16 * BLOCK,   /* columns of a fold over leading dims */
   MAX_ROW_CHUNKS = 64,  /* pieces of a fold over leading dims */
   MIN_ROW_CHUNK = 64,
-  PAGE = 1024 /* bytes */
+  LONG = 1024, /* bytes */
+  APART = 320,
+  LINES = 16
 };
 
 /* A fold of memory as it lies needs no registers. */
@@ -139,15 +141,26 @@ static void fold_lines(const Thread *t, const Fold *f, char *acc,
   fn(n, acc, acc, x, NULL);
 }
 
-/* The same of means and squared deviations from them. */
-static void merge_lines(const Thread *t, SdDtype d, SdMoments *acc, char *x,
-                        int64_t rows, int64_t n) {
-  SdMoments halves = {0, t->halves, t->halves + t->run->slot};
-  SdMoments a = {1, x, NULL};
+/* n elements, rows times, from the first ones on. */
+static void repeat(char *at, size_t bytes, int64_t rows) {
+  size_t all = bytes * (size_t)rows;
+  for (size_t done = bytes; done < all; done *= 2)
+    memcpy(at + done, at, done < all - done ? done : all - done);
+}
+
+/* The same of means less pivots, and squared deviations from them. */
+static void merge_lines(const Thread *t, SdDtype d, SdMoments *acc,
+                        const char *pivot, const char *x, int64_t rows,
+                        int64_t n) {
+  SdMoments a = {1, t->halves, NULL}, b, halves = a;
   size_t bytes = (size_t)n * sd_dtype_size(d);
+  halves.m2 = t->halves + t->run->slot;
+  memcpy(t->halves, pivot, bytes);
+  repeat(t->halves, bytes, rows);
+  sd_loop(d, SD_LOOP_SUB)(rows * n, t->halves, x, t->halves, NULL);
   for (; rows > 1; rows /= 2) {
-    SdMoments b = a;
     size_t last = (size_t)(rows - 1) * bytes, half = (size_t)(rows / 2) * bytes;
+    b = a;
     if (rows % 2) {
       b.mean = (char *)a.mean + last;
       if (a.m2) b.m2 = (char *)a.m2 + last;
@@ -163,45 +176,79 @@ static void merge_lines(const Thread *t, SdDtype d, SdMoments *acc, char *x,
   sd_moments(d)->merge(n, acc, &a, acc);
 }
 
-/* Bytes from the results of one chunk of rows to the next one's: long ones
-** begin with a line. */
+/* Bytes from the results of one chunk of rows to the next ones: long ones begin
+** with a line, and not all in the same cache sets. */
 static size_t column_stride(const Run *r, const Fold *f) {
   size_t bytes = (size_t)r->p->columns * sd_dtype_size(f->dtype);
-  return bytes < PAGE ? bytes : (bytes + 63) & ~(size_t)63;
+  return bytes < LONG ? bytes : ((bytes + 63) & ~(size_t)63) + APART;
 }
 
-/* Where in fold k the results of a chunk begin, and its means. */
+/* Where the results of a chunk begin in fold k: of deviations these are squares
+** of them added up, means and pivots. */
 static char *column_acc(const Run *r, int k, int64_t chunk) {
-  return r->partial[k] + (size_t)chunk * column_stride(r, &r->p->folds[k]);
+  const Fold *f = &r->p->folds[k];
+  return r->partial[k] + (size_t)(is_deviations(f) ? 3 * chunk : chunk) *
+                             column_stride(r, f);
 }
 
 static char *column_mean(const Run *r, int k, int64_t chunk) {
-  return column_acc(r, k, r->p->planes * r->chunks + chunk);
+  return column_acc(r, k, chunk) + column_stride(r, &r->p->folds[k]);
+}
+
+static char *column_pivot(const Run *r, int k, int64_t chunk) {
+  return column_acc(r, k, chunk) + 2 * column_stride(r, &r->p->folds[k]);
+}
+
+/* More rows, of which there were so many before: the first is the pivot. */
+static void deviations_block(Thread *t, int k, int64_t chunk, int64_t before,
+                             int64_t rows, int64_t c, int64_t n, int apart) {
+  const Run *r = t->run;
+  SdDtype d = r->p->folds[k].dtype;
+  const char *x = t->reg[r->p->folds[k].reg];
+  size_t at = (size_t)c * sd_dtype_size(d);
+  char *pivot = column_pivot(r, k, chunk) + at;
+  SdMoments m = {(double)before, column_mean(r, k, chunk) + at,
+                 column_acc(r, k, chunk) + at};
+  if (before == 0) memcpy(pivot, x, (size_t)n * sd_dtype_size(d));
+  if (apart || rows == 1)
+    sd_moments(d)->lines(rows, n, r->p->columns, x, pivot, &m);
+  else
+    merge_lines(t, d, &m, pivot, x, rows, n);
+}
+
+/* The same of rows that lie a plane's columns apart. */
+static void fold_apart(const Fold *f, char *acc, const char *x, int64_t rows,
+                       int64_t n, int64_t columns) {
+  SdLoopFn fn = sd_loop(f->dtype, fold_loop(f->fold));
+  size_t bytes = (size_t)columns * sd_dtype_size(f->dtype);
+  for (int64_t i = 0; i < rows; i++)
+    fn(n, acc, acc, x + (size_t)i * bytes, NULL);
 }
 
 /* The next rows x n elements from column c of row on, added up, of the chunk
 ** before having been done; rows are counted through all planes, and chunks
-** likewise. */
+** likewise.  apart: they are no block, but parts of rows in memory. */
 static void column_block(Thread *t, int64_t chunk, int64_t before, int64_t row,
-                         int64_t rows, int64_t c, int64_t n) {
+                         int64_t rows, int64_t c, int64_t n, int apart) {
   const Run *r = t->run;
   const SdProgram *p = r->p;
   sd_run_block(t, row * p->columns + c, rows * n);
   for (int k = 0; k < p->nfolds; k++) {
     const Fold *f = &p->folds[k];
-    size_t at = (size_t)c * sd_dtype_size(f->dtype);
-    char *acc = column_acc(r, k, chunk) + at;
-    if (is_deviations(f)) {
-      SdMoments so_far = {(double)before, column_mean(r, k, chunk) + at, acc};
-      merge_lines(t, f->dtype, &so_far, t->reg[f->reg], rows, n);
-    } else {
-      fold_lines(t, f, acc, t->reg[f->reg], rows, n);
-    }
+    const char *x = t->reg[f->reg];
+    char *acc = column_acc(r, k, chunk) + (size_t)c * sd_dtype_size(f->dtype);
+    if (is_deviations(f))
+      deviations_block(t, k, chunk, before, rows, c, n, apart);
+    else if (apart)
+      fold_apart(f, acc, x, rows, n, p->columns);
+    else
+      fold_lines(t, f, acc, x, rows, n);
   }
 }
 
 /* A strip of columns, whose sums stay in the caches, over a chunk of rows.
-** Narrow arrays take several whole rows a block. */
+** Narrow arrays take several whole rows a block, and deviations of memory as it
+** lies several rows at once, whose moments stay where they are. */
 static void columns_task(Thread *t, int64_t task) {
   const Run *r = t->run;
   const SdProgram *p = r->p;
@@ -211,18 +258,19 @@ static void columns_task(Thread *t, int64_t task) {
   int64_t start = top + chunk % r->chunks * r->chunk, end = start + r->chunk;
   int64_t last = first + STRIP < p->columns ? first + STRIP : p->columns;
   int64_t per = p->columns <= r->block ? r->block / p->columns : 1;
-  int64_t width = per > 1 ? p->columns
-                  : is_plain_fold(r) ? STRIP : r->block;
+  int apart = per == 1 && is_plain_fold(r);
+  int64_t width = per > 1 ? p->columns : apart ? STRIP : r->block;
+  if (apart && p->deviations) per = LINES;
   if (end > top + p->rows) end = top + p->rows;
   for (int64_t row = start; row < end; row += per)
     for (int64_t c = first; c < last; c += width)
       column_block(t, chunk, row - start, row,
                    end - row < per ? end - row : per, c,
-                   last - c < width ? last - c : width);
+                   last - c < width ? last - c : width, apart);
 }
 
 static size_t column_bytes(const Run *r, const Fold *f) {
-  return (size_t)(r->p->planes * r->chunks * (1 + is_deviations(f))) *
+  return (size_t)(r->p->planes * r->chunks * (is_deviations(f) ? 3 : 1)) *
          column_stride(r, f);
 }
 
@@ -236,23 +284,32 @@ static void fill_identity(const Run *r, int k) {
                element);
 }
 
+/* The moments of chunk j of the plane whose first chunk that is join those of
+** the chunks before, after its means have been taken from the same pivots. */
+static void combine_moments(const Run *r, int k, int64_t first, int64_t j) {
+  const SdProgram *p = r->p;
+  SdDtype d = p->folds[k].dtype;
+  int64_t before = j * r->chunk, n = p->rows - before;
+  char *pivot = column_pivot(r, k, first + j);
+  SdMoments a = {(double)before, column_mean(r, k, first),
+                 column_acc(r, k, first)};
+  SdMoments b = {(double)(n < r->chunk ? n : r->chunk),
+                 column_mean(r, k, first + j), column_acc(r, k, first + j)};
+  sd_loop(d, SD_LOOP_SUB)(p->columns, pivot, pivot, column_pivot(r, k, first),
+                          NULL);
+  sd_loop(d, SD_LOOP_ADD)(p->columns, b.mean, b.mean, pivot, NULL);
+  sd_moments(d)->merge(p->columns, &a, &b, &a);
+}
+
 /* The chunks of a plane are put together in its first. */
 static char *combine_chunks(const Run *r, int k, int64_t plane) {
-  const SdProgram *p = r->p;
-  const Fold *f = &p->folds[k];
+  const Fold *f = &r->p->folds[k];
   int64_t first = plane * r->chunks;
   char *acc = column_acc(r, k, first);
   for (int64_t j = 1; j < r->chunks; j++) {
-    char *x = column_acc(r, k, first + j);
-    if (is_deviations(f)) {
-      int64_t before = j * r->chunk, n = p->rows - before;
-      if (n > r->chunk) n = r->chunk;
-      SdMoments a = {(double)before, column_mean(r, k, first), acc};
-      SdMoments b = {(double)n, column_mean(r, k, first + j), x};
-      sd_moments(f->dtype)->merge(p->columns, &a, &b, &a);
-    } else {
-      sd_loop(f->dtype, fold_loop(f->fold))(p->columns, acc, acc, x, NULL);
-    }
+    if (is_deviations(f)) combine_moments(r, k, first, j);
+    else sd_loop(f->dtype, fold_loop(f->fold))(
+        r->p->columns, acc, acc, column_acc(r, k, first + j), NULL);
   }
   return acc;
 }
@@ -330,7 +387,8 @@ void sd_folds_start(const Run *r) {
       continue;
     }
     sd_copy_fill(n, sizeof zero, row_acc(r, k, 0), &zero);
-    if (is_deviations(f)) sd_copy_fill(n, sizeof zero, row_mean(r, k, 0), &zero);
+    if (is_deviations(f))
+      sd_copy_fill(n, sizeof zero, row_mean(r, k, 0), &zero);
   }
 }
 

@@ -5,7 +5,9 @@
 **   mean = mean a + d nb / (na + nb)
 **   m2   = m2 a + m2 b + d^2 na nb / (na + nb).
 **
-** One reading of the data will do, and no digits are lost.
+** One reading of the data will do.  Means that are far from 0 would lose the
+** digits of the deviations: those of columns are means of x less a pivot, any
+** element of the column.
 */
 #ifndef SD_MOMENTS_H
 #define SD_MOMENTS_H
@@ -26,6 +28,10 @@ typedef struct SdMomentsTable {
   /* Those of a and b together to out's arrays, which may be a's. */
   void (*merge)(int64_t columns, const SdMoments *a, const SdMoments *b,
                 const SdMoments *out);
+  /* Rows of n elements, stride apart, less the pivots, to acc; its n is kept
+  ** up. */
+  void (*lines)(int64_t rows, int64_t n, int64_t stride, const void *x,
+                const void *pivot, SdMoments *acc);
   /* n more elements of x to those of which there were so many before. */
   void (*add)(int64_t n, const void *x, int64_t before, SdAccumulator *mean,
               SdAccumulator *m2);

@@ -129,8 +129,12 @@ local function reduce(x, keep)
   local o = { keepdim = keep }
   if x.dtype == "bool" then return sd[pick { "any", "all" }](x, dims, o) end
   if x:numel() == 0 then return x:sum(dims, o) end
-  local name = pick { "sum", "mean", "amax", "amin", "any", "all" }
+  local name = pick { "sum", "mean", "squared_deviations", "amax", "amin",
+                     "any", "all" }
   if name == "mean" then return float(x):mean(dims, o) end
+  if name == "squared_deviations" then
+    return (float(x) / 16):squared_deviations(dims, o)
+  end
   if name == "sum" and common.is_float(x) then
     return (x / 16):sum(dims, o)
   end
@@ -399,6 +403,12 @@ local work = {
   end },
   { "a softmax", function(x) return x:softmax(-1) end },
   { "a variance", function(x) return x:var() end },
+  { "a variance along the first dim", function(x)
+    return x:var(1, { correction = 0 })
+  end },
+  { "a variance along the last dim", function(x, y)
+    return (x * y):var(-1)
+  end },
   { "a running sum", function(x) return x:cumsum(-1) end },
   { "a sort", function(x) return (sd.sort(x, -1)) end },
   { "random numbers", function(x)
@@ -446,6 +456,59 @@ for _, shape in ipairs { { 30000 }, { 40, 3000 }, { 3000, 40 }, { 5, 300, 16 },
     tap.ok(good and along():eq(alone):all():item(),
            ("a sum over dim %d of {%s}"):format(d, table.concat(shape, ",")))
   end
+end
+
+-- ---- deviations from the mean -------------------------------------------------
+
+-- Rows of all lengths, in one piece and in many; columns in blocks, in fours
+-- and in chunks.
+for _, shape in ipairs { { 30000 }, { 200003 }, { 3, 70001 }, { 7, 5 },
+                         { 9000, 3 }, { 901, 33 }, { 40, 1500 },
+                         { 700, 1001 }, { 70, 5003 }, { 5, 130, 16 },
+                         { 3, 67, 1030 }, { 1, 9 }, { 9, 1 } } do
+  for _, dtype in ipairs { "f32", "f64" } do
+    local x = sd.eval(sd.randn(shape, { dtype = dtype }) * 2 + 300)
+    local wide, label = x:to "f64", table.concat(shape, ",")
+    local most = dtype == "f32" and 2e-4 or 1e-11
+    for d = 1, #shape do
+      local m = wide:mean(d, { keepdim = true })
+      local want = (wide - m):square():sum(d)
+      local function off(v)
+        return ((v:to "f64" - want):abs() / (want + 1)):amax():item()
+      end
+      local v, s, m1 = sd.eval(x:squared_deviations(d),
+                               (x + 0):squared_deviations(d), x:mean(d))
+      tap.ok(off(v) < most and off(s) < most and
+             (m1:to "f64":reshape(want.shape) - m:reshape(want.shape))
+               :abs():amax():item() < most * 300,
+             ("squared deviations, %s {%s}, dim %d"):format(dtype, label, d))
+    end
+  end
+end
+for _, dtype in ipairs { "f32", "f64" } do
+  for _, shape in ipairs { { 1000, 1000 }, { 4000, 7 }, { 7, 4000 } } do
+    local x = sd.full(shape, 0.1, { dtype = dtype })
+    for d = 1, 2 do
+      local v = x:var(d)
+      tap.ok(v:ge(0):all():item() and v:lt(1e-16):all():item(),
+             ("equal elements do not vary, %s dim %d"):format(dtype, d))
+    end
+  end
+end
+do
+  local x = sd.eval(sd.randn(1000, 1003))
+  local big = sd.eval(x * 1e3 + 1e7)
+  for d = 1, 2 do
+    local want = big:to "f64":var(d)
+    local e = ((big:var(d):to "f64" - want):abs() / want):amax():item()
+    tap.ok(e < 3e-5, "a variance far from 0 keeps its digits: " .. e)
+  end
+  local bad = sd.where(sd.eq(sd.arange(1, 1003), 500), 0 / 0, x)
+  tap.is(bad:var(1):isnan():sum():item(), 1, "NaN stays in its column")
+  tap.is(bad:var(2):isnan():all():item(), true, "and in each row")
+  tap.ok(sd.zeros(0, 3):var(1):isnan():all():item() and
+         sd.full({ 3 }, 1e20):squared_deviations(1):item() == 0,
+         "no elements, and large ones")
 end
 
 -- ---- operands that repeat ----------------------------------------------------
