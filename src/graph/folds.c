@@ -5,6 +5,7 @@
 #include "graph/interpret_private.h"
 
 #include "kernels/copy.h"
+#include "kernels/lines.h"
 #include "kernels/moments.h"
 
 #include <string.h>
@@ -17,9 +18,9 @@ enum {
   STRIP = 16 * BLOCK,   /* columns of a fold over leading dims */
   MAX_ROW_CHUNKS = 64,  /* pieces of a fold over leading dims */
   MIN_ROW_CHUNK = 64,
-  LONG = 1024, /* bytes */
+  LONG = 1024,          /* bytes of a row of results, and so many between */
   APART = 320,
-  LINES = 16
+  LINES = 64            /* rows of memory as it lies that are folded at once */
 };
 
 /* A fold of memory as it lies needs no registers. */
@@ -216,12 +217,14 @@ static void deviations_block(Thread *t, int k, int64_t chunk, int64_t before,
     merge_lines(t, d, &m, pivot, x, rows, n);
 }
 
-/* The same of rows that lie a plane's columns apart. */
+/* The same of rows that lie a plane's columns apart, one after the other. */
 static void fold_apart(const Fold *f, char *acc, const char *x, int64_t rows,
                        int64_t n, int64_t columns) {
+  SdLinesFn lines = sd_lines(f->dtype, f->fold);
   SdLoopFn fn = sd_loop(f->dtype, fold_loop(f->fold));
   size_t bytes = (size_t)columns * sd_dtype_size(f->dtype);
-  for (int64_t i = 0; i < rows; i++)
+  if (lines) lines(rows, n, columns, x, acc);
+  else for (int64_t i = 0; i < rows; i++)
     fn(n, acc, acc, x + (size_t)i * bytes, NULL);
 }
 
@@ -247,8 +250,8 @@ static void column_block(Thread *t, int64_t chunk, int64_t before, int64_t row,
 }
 
 /* A strip of columns, whose sums stay in the caches, over a chunk of rows.
-** Narrow arrays take several whole rows a block, and deviations of memory as it
-** lies several rows at once, whose moments stay where they are. */
+** Narrow arrays take several whole rows a block, and memory as it lies several
+** rows at once. */
 static void columns_task(Thread *t, int64_t task) {
   const Run *r = t->run;
   const SdProgram *p = r->p;
@@ -260,7 +263,7 @@ static void columns_task(Thread *t, int64_t task) {
   int64_t per = p->columns <= r->block ? r->block / p->columns : 1;
   int apart = per == 1 && is_plain_fold(r);
   int64_t width = per > 1 ? p->columns : apart ? STRIP : r->block;
-  if (apart && p->deviations) per = LINES;
+  if (apart) per = LINES;
   if (end > top + p->rows) end = top + p->rows;
   for (int64_t row = start; row < end; row += per)
     for (int64_t c = first; c < last; c += width)

@@ -458,6 +458,29 @@ for _, shape in ipairs { { 30000 }, { 40, 3000 }, { 3000, 40 }, { 5, 300, 16 },
   end
 end
 
+-- Wide rows are folded several at once as they lie, and one by one when they
+-- are computed.
+for _, shape in ipairs { { 67, 1030 }, { 5, 130, 1100 }, { 9, 5003 },
+                         { 700, 1025 } } do
+  for _, dtype in ipairs { "f32", "f64", "i32" } do
+    local x = sd.eval((sd.randn(shape) * 100):to(dtype))
+    if dtype ~= "i32" then
+      x = sd.eval(sd.where(sd.eq(sd.arange(1, shape[#shape]), 77), 0 / 0, x))
+    end
+    for d = 1, #shape - 1 do
+      for _, name in ipairs { "sum", "amax", "amin" } do
+        local a = sd.eval(sd[name](x, d))
+        local b = sd.eval(sd[name](x * 1, d))
+        tap.ok(sd.where(a:isnan(), b:isnan(), a:eq(b)):all():item() and
+               a:isnan():sum():item() ==
+                 (dtype == "i32" and 0 or a:numel() // shape[#shape]),
+               ("%s of wide rows, %s {%s}, dim %d"):format(
+                 name, dtype, table.concat(shape, ","), d))
+      end
+    end
+  end
+end
+
 -- ---- deviations from the mean -------------------------------------------------
 
 -- Rows of all lengths, in one piece and in many; columns in blocks, in fours

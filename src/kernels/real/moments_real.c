@@ -3,12 +3,6 @@
 #include "kernels/tables.h"
 #include "kernels/vector.h"
 
-#ifdef REAL_f32
-#define DTYPE SD_F32
-#else
-#define DTYPE SD_F64
-#endif
-
 enum {
   PIECE = 4096,
   SHORT = 16,
