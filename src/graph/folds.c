@@ -50,8 +50,7 @@ static void short_rows(Thread *t, int64_t row, int64_t rows) {
     const Fold *f = &p->folds[k];
     const void *x = t->reg[f->reg];
     if (is_deviations(f))
-      sd_moments(f->dtype)->rows(rows, p->columns, x, row_mean(r, k, row),
-                                 row_acc(r, k, row));
+      sd_moments(f->dtype)->rows(rows, p->columns, x, row_acc(r, k, row));
     else
       sd_fold_rows(f->dtype, f->fold)(rows, p->columns, x, row_acc(r, k, row));
   }

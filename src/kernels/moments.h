@@ -35,9 +35,8 @@ typedef struct SdMomentsTable {
   /* n more elements of x to those of which there were so many before. */
   void (*add)(int64_t n, const void *x, int64_t before, SdAccumulator *mean,
               SdAccumulator *m2);
-  /* The same of rows, one accumulator each, that begin with x. */
-  void (*rows)(int64_t rows, int64_t cols, const void *x, SdAccumulator *mean,
-               SdAccumulator *m2);
+  /* m2 of rows, one each. */
+  void (*rows)(int64_t rows, int64_t cols, const void *x, SdAccumulator *m2);
 } SdMomentsTable;
 
 extern const SdMomentsTable sd_moments_table_f32, sd_moments_table_f64;

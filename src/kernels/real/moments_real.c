@@ -6,6 +6,7 @@
 enum {
   PIECE = 4096,
   SHORT = 16,
+  Q = sizeof(QuarterVec) / sizeof(real),
   AHEAD = 24576 / sizeof(real)
 };
 
@@ -115,22 +116,19 @@ static inline void deviations(int64_t n, const real *x, real near,
                               (square[2] + square[3]));
 }
 
+/* Rounding must not make less than nothing of equal elements. */
+static inline double held(double m2) { return m2 < 0 ? 0 : m2; }
+
 /* A piece lies in the first cache when it is read again, from a mean that is
-** rounded; what the deviations add up to corrects it.  Rounding must not make
-** less than nothing of equal elements. */
-static inline void piece(int64_t n, const real *x, double *mean, double *m2) {
-  double first, second;
-  real near;
-  if (n > SHORT) {
-    SdAccumulator sum = {.f = 0};
-    sd_fold(DTYPE, SD_FOLD_SUM)(n, x, &sum);
-    near = (real)(sum.f / (double)n);
+** rounded; what the deviations add up to corrects it. */
+static void piece(int64_t n, const real *x, double *mean, double *m2) {
+  SdAccumulator sum = {.f = 0};
+  double first = 0, second = 0;
+  sd_fold(DTYPE, SD_FOLD_SUM)(n, x, &sum);
+  real near = (real)(sum.f / (double)n);
+  if (n >= W) {
     deviations(n, x, near, &first, &second);
   } else {
-    real s = 0;
-    for (int64_t i = 0; i < n; i++) s += x[i];
-    near = s / (real)n;
-    first = second = 0;
     for (int64_t i = 0; i < n; i++) {
       double d = (double)(x[i] - near);
       first += d;
@@ -138,8 +136,7 @@ static inline void piece(int64_t n, const real *x, double *mean, double *m2) {
     }
   }
   *mean = (double)near + first / (double)n;
-  *m2 = second - first * (first / (double)n);
-  if (*m2 < 0) *m2 = 0;
+  *m2 = held(second - first * (first / (double)n));
 }
 
 static void add(int64_t n, const void *p, int64_t before, SdAccumulator *mean,
@@ -154,11 +151,59 @@ static void add(int64_t n, const void *p, int64_t before, SdAccumulator *mean,
   }
 }
 
-static void rows(int64_t n, int64_t cols, const void *p, SdAccumulator *mean,
-                 SdAccumulator *m2) {
-  const real *x = p;
+static inline real add_quarter(QuarterVec v) {
+  real s = v[0] + v[1];
+  for (int i = 2; i < Q; i++) s += v[i];
+  return s;
+}
+
+static inline QuarterVec load_quarter(const real *x) {
+  QuarterVec v;
+  memcpy(&v, x, sizeof v);
+  return v;
+}
+
+static inline __attribute__((always_inline)) void
+short_rows(int64_t rows, int64_t n, const real *x, SdAccumulator *m2) {
+  const real share = (real)1 / (real)n;
+  for (int64_t r = 0; r < rows; r++, x += n) {
+    QuarterVec sums = {0}, firsts = {0}, seconds = {0};
+    real near = 0, first = 0, second = 0;
+    int64_t i = 0;
+    for (; n > 4 && i + Q <= n; i += Q) sums += load_quarter(x + i);
+    for (; i < n; i++) near += x[i];
+    near = (near + add_quarter(sums)) * share;
+    for (i = 0; n > 4 && i + Q <= n; i += Q) {
+      QuarterVec d = load_quarter(x + i) - near;
+      firsts += d;
+      seconds += d * d;
+    }
+    for (; i < n; i++) {
+      real d = x[i] - near;
+      first += d;
+      second += d * d;
+    }
+    first += add_quarter(firsts);
+    second += add_quarter(seconds);
+    m2[r].f = held((double)(second - first * (first * share)));
+  }
+}
+
+/* Where the compiler knows how short they are, a loop each. */
+static void rows(int64_t n, int64_t cols, const void *x, SdAccumulator *m2) {
+  double mean;
+  switch (cols) {
+    case 2: short_rows(n, 2, x, m2); return;
+    case 3: short_rows(n, 3, x, m2); return;
+    case 4: short_rows(n, 4, x, m2); return;
+    default: break;
+  }
+  if (cols <= SHORT) {
+    short_rows(n, cols, x, m2);
+    return;
+  }
   for (int64_t r = 0; r < n; r++)
-    piece(cols, x + r * cols, &mean[r].f, &m2[r].f);
+    piece(cols, (const real *)x + r * cols, &mean, &m2[r].f);
 }
 
 const SdMomentsTable SD_TYPED(sd_moments_table) = {merge, lines, add, rows};
