@@ -8,7 +8,9 @@
 #include "base/thread.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifdef __SANITIZE_ADDRESS__
 enum { CACHING = 0 };
@@ -69,6 +71,41 @@ static void reuses(void) {
   size_t cached = sd_memory_stats().cached;
   sd_memory_trim();
   ok(sd_memory_stats().cached < cached || !CACHING, "trim gives blocks back");
+}
+
+static size_t resident(void) {
+  unsigned long pages = 0, whole = 0;
+  FILE *f = fopen("/proc/self/statm", "r");
+  if (!f || fscanf(f, "%lu %lu", &whole, &pages) != 2) pages = 0;
+  if (f) fclose(f);
+  return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void middle_sizes(void) {
+  enum { N = 120 };
+  static const size_t each[] = {65536, 70001, 1000000, 1500000, 2097151};
+  void *p[N];
+  size_t bytes = 0, full;
+  int whole = 1;
+  for (int round = 0; round < 2; round++) {
+    bytes = 0;
+    for (int i = 0; i < N; i++) {
+      p[i] = sd_memory_alloc(each[i % 5], &err);
+      memset(p[i], i + round, each[i % 5]);
+      bytes += each[i % 5];
+    }
+    full = resident();
+    for (int i = 0; i < N; i++) {
+      const unsigned char *at = p[i];
+      for (size_t k = 0; k < each[i % 5]; k++) whole &= at[k] == i + round;
+      sd_memory_free(p[i], each[i % 5]);
+    }
+    sd_memory_trim();
+    ok(!full || !CACHING || resident() + bytes * 9 / 10 < full,
+       "blocks of 64 kB to 2 MB leave their pages: %zu of %zu stay of %zu",
+       resident(), full, bytes);
+  }
+  ok(whole, "and may be used again");
 }
 
 static void cache_is_bounded(void) {
@@ -176,6 +213,7 @@ int main(void) {
   aligned_and_whole();
   counts_bytes();
   reuses();
+  middle_sizes();
   cache_is_bounded();
   respects_limit();
   fails_on_purpose();
