@@ -71,12 +71,12 @@ static void few_rows(const Softmax *s, Room *room, int64_t first,
   const char *x = s->x + (size_t)first * bytes;
   char *out = s->out + (size_t)first * bytes;
   char *z = s->streams ? (char *)room->z : out;
-  if (s->streams) fetch(x + (size_t)rows * bytes, (size_t)rows * bytes);
   for (int64_t i = 0; i < rows; i++) {
     const char *row = x + (size_t)i * bytes;
     char *y = z + (size_t)i * bytes;
     SdAccumulator most = sd_fold_identity(s->dtype, SD_FOLD_MAX);
     sd_fold(s->dtype, SD_FOLD_MAX)(s->cols, row, &most);
+    if (s->streams) fetch(row + (size_t)rows * bytes, bytes);
     double sum = sd_exp_sum(s->dtype)(s->cols, row, most.f,
                                       s->take_log ? (char *)room->e : y);
     finish(s, s->cols, y, row, most.f, sum);

@@ -151,13 +151,19 @@ static inline float at_least(float x, float low) {
 
 /* Of x <= 89.  2^n goes on in two halves, so that results may overflow and be
 ** subnormal.  Within 1.5 ulp. */
-static inline float exp_below(float x) {
-  Split s = split(at_least(x, -104));
+static inline float exp_one(float x) {
+  Split s = split(at_least(at_most(x, 89), -104));
   int32_t half = s.n >> 1;
-  return (1 + s.e) * power_of_2(half) * power_of_2(s.n - half);
+  float power = power_of_2(half);
+  return (power + power * s.e) * power_of_2(s.n - half);
 }
 
-static inline float exp_one(float x) { return exp_below(at_most(x, 89)); }
+/* Of x <= 0, for less: 2^(n + 64) is normal. */
+static inline float exp_negative(float x) {
+  Split s = split(at_least(x, -104));
+  float power = power_of_2(s.n + 64);
+  return (power + power * s.e) * 0x1p-64f;
+}
 
 /* e / (e + 2) of e = exp(2 |x|) - 1.  Within 3 ulp. */
 static inline float tanh_one(float x) {
@@ -167,7 +173,7 @@ static inline float tanh_one(float x) {
 }
 
 static inline float sigmoid_one(float x) {
-  float e = exp_below(-fabsf(x));
+  float e = exp_negative(-fabsf(x));
   return (x < 0 ? e : 1) / (1 + e);
 }
 
@@ -191,11 +197,11 @@ static double exp_sum(int64_t n, const void *px, double shift, void *o) {
   int64_t i = 0;
   for (; i + SUMS <= n; i += SUMS)
     LANES for (int k = 0; k < SUMS; k++) {
-      float e = exp_below(x[i + k] - s);
+      float e = exp_negative(x[i + k] - s);
       out[i + k] = e;
       sum[k] += e;
     }
-  LANES for (int64_t k = i; k < n; k++) out[k] = exp_below(x[k] - s);
+  LANES for (int64_t k = i; k < n; k++) out[k] = exp_negative(x[k] - s);
   for (int k = 0; i < n; i++, k++) sum[k] += out[i];
   for (int half = SUMS / 2; half > 0; half /= 2)
     for (int k = 0; k < half; k++) sum[k] += sum[k + half];
