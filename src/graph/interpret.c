@@ -17,7 +17,7 @@
 static const double cost_unit = 3e-5;
 
 enum {
-  AHEAD = 4,            /* blocks */
+  AHEAD = 16,            /* blocks */
   LINE = 16,            /* elements that a vector or a cache line holds */
   NEAR = 4096,          /* bytes of scratch that the stack has */
   FAR_BLOCK = BLOCK / 2, /* of many streams L1 holds less of each */
@@ -45,7 +45,7 @@ static void fetch_ahead(const Run *r, int64_t first, int64_t n) {
     const Direct *d = &r->direct[i];
     const char *at = d->base + (size_t)(first + AHEAD * r->block) * d->size;
     for (size_t b = 0; b < (size_t)n * d->size; b += 64)
-      __builtin_prefetch(at + b);
+      __builtin_prefetch(at + b, 0, 2);
   }
 }
 

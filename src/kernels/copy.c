@@ -22,7 +22,7 @@ enum {
   TILE = 16384,       /* elements a tile holds at most */
   TURNED_ROWS = 64,   /* of a tile whose rows are read across memory */
   TURNED_COLS = 256,
-  FAR_ROWS = 256,     /* of one that is written past the caches, a line wide */
+  FAR_ROWS = 1024,     /* of one that is written past the caches, a line wide */
   LINE = 64,          /* bytes */
   LONG = 65536        /* elements: longer copies can be interrupted */
 };
@@ -190,15 +190,20 @@ INLINE void stream_squares(size_t size, char *out, int64_t os, const char *in,
 }
 
 /* Whole lines of out, which begins with one.  Where the rows of in lie any
-** distance apart this takes half the time, or a third. */
+** distance apart this takes half the time, or a third; and up to a third less if
+** the lines of in that come next are asked for meanwhile. */
 INLINE void stream_transposed(size_t size, const Tile *all) {
   Tile t = *all;
   int64_t e = edge(size);
   for (int64_t c = 0; c < t.cols; c += 2 * e)
     for (int64_t i = 0; i < t.rows; i += e) {
       int64_t r = i + e > t.rows ? t.rows - e : i;
-      stream_squares(size, t.out + r * t.or + c * t.oc, t.or,
-                     t.in + r * t.ir + c * t.ic, t.ic);
+      const char *in = t.in + r * t.ir + c * t.ic;
+      /* two steps share a line of each row */
+      const char *next = in + (2 * e + i / e % 2) * t.ic;
+      for (int64_t k = 0; k < 2 * e; k += 2)
+        __builtin_prefetch(next + k * t.ic, 0, 2);
+      stream_squares(size, t.out + r * t.or + c * t.oc, t.or, in, t.ic);
     }
   _mm_sfence();
 }
