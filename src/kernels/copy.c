@@ -190,8 +190,8 @@ INLINE void stream_squares(size_t size, char *out, int64_t os, const char *in,
 }
 
 /* Whole lines of out, which begins with one.  Where the rows of in lie any
-** distance apart this takes half the time, or a third; and up to a third less if
-** the lines of in that come next are asked for meanwhile. */
+** distance apart this takes half the time, or a third; and up to a third less
+** if the lines of in that come next are asked for meanwhile. */
 INLINE void stream_transposed(size_t size, const Tile *all) {
   Tile t = *all;
   int64_t e = edge(size);
