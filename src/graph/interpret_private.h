@@ -1,4 +1,5 @@
-/* The inside of a run of a program, for interpret.c, bind.c and folds.c. */
+/* The inside of a run of a program, for interpret.c, bind.c, folds.c and
+** columns.c. */
 #ifndef SD_INTERPRET_PRIVATE_H
 #define SD_INTERPRET_PRIVATE_H
 
@@ -74,6 +75,15 @@ void sd_run_start_thread(Thread *t, const Run *r, int number);
 /* The n elements from first on. */
 void sd_run_block(Thread *t, int64_t first, int64_t n);
 
+/* ---- columns.c ---------------------------------------------------------- */
+
+/* What folds.c asks for a fold over columns. */
+void sd_columns_plan(Run *r);
+size_t sd_columns_memory(Run *r, char *base);
+void sd_columns_start(const Run *r);
+void sd_columns_task(Thread *t, int64_t task);
+void sd_columns_store(const Run *r, SdArray *const *outputs);
+
 /* ---- folds.c ------------------------------------------------------------ */
 
 /* All but sd_folds_task do nothing for a program without folds. */
@@ -85,5 +95,14 @@ size_t sd_folds_memory(Run *r, char *base);
 void sd_folds_start(const Run *r);
 void sd_folds_task(Thread *t, int64_t task);
 void sd_folds_store(const Run *r, SdArray *const *outputs);
+
+/* A fold of memory as it lies needs no registers. */
+static inline int sd_is_plain_fold(const Run *r) {
+  return r->p->ncode == 0 && r->nodd == 0 && r->p->nsplats == 0;
+}
+
+static inline int sd_is_deviations(const Fold *f) {
+  return f->fold == SD_FOLD_DEVIATIONS;
+}
 
 #endif
