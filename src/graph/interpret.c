@@ -17,7 +17,7 @@
 static const double cost_unit = 3e-5;
 
 enum {
-  AHEAD = 16,            /* blocks */
+  AHEAD = 16,           /* blocks */
   LINE = 16,            /* elements that a vector or a cache line holds */
   NEAR = 4096,          /* bytes of scratch that the stack has */
   FAR_BLOCK = BLOCK / 2, /* of many streams L1 holds less of each */

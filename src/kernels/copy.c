@@ -22,7 +22,7 @@ enum {
   TILE = 16384,       /* elements a tile holds at most */
   TURNED_ROWS = 64,   /* of a tile whose rows are read across memory */
   TURNED_COLS = 256,
-  FAR_ROWS = 1024,     /* of one that is written past the caches, a line wide */
+  FAR_ROWS = 1024,    /* of one that is written past the caches, a line wide */
   LINE = 64,          /* bytes */
   LONG = 65536        /* elements: longer copies can be interrupted */
 };

@@ -12,6 +12,12 @@
 /* sd_arith_table_f32 and so on */
 #define SD_TYPED(name) SD_PASTE(name, REAL_NAME)
 
+#if defined(REAL_f32)
+#define DTYPE SD_F32
+#elif defined(REAL_f64)
+#define DTYPE SD_F64
+#endif
+
 typedef struct SdArithTable {
   SdLoopFn loops[SD_NLOOPS];
   SdLoopFn vs[SD_NLOOPS], sv[SD_NLOOPS];

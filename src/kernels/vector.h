@@ -14,12 +14,13 @@ typedef real HalfVec __attribute__((vector_size(32)));
 typedef real QuarterVec __attribute__((vector_size(16)));
 #ifdef REAL_f32
 typedef int32_t VecBits __attribute__((vector_size(64)));
-#define DTYPE SD_F32
 #else
-#define DTYPE SD_F64
 typedef int64_t VecBits __attribute__((vector_size(64)));
 #endif
-enum { W = sizeof(Vec) / sizeof(real) };
+enum {
+  W = sizeof(Vec) / sizeof(real),
+  AHEAD = 32768 / sizeof(real) /* what comes next is asked for so far before */
+};
 
 static inline Vec load(const real *p) {
   Vec v;

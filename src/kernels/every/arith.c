@@ -3,6 +3,7 @@
 ** Integers wrap, which in C means going through unsigned.  Compiled without
 ** contraction: a fused instruction gives the bits of the ops it stands for.
 */
+#include "kernels/lanes.h"
 #include "kernels/tables.h"
 
 #include <math.h>
@@ -44,13 +45,6 @@ typedef uint8_t bits;
 #elif defined(REAL_f64)
 #define FLOOR floor
 #define FABS fabs
-#endif
-
-/* out may be exactly an input: no other overlap, so lanes are free. */
-#ifdef __clang__
-#define LANES _Pragma("clang loop vectorize(enable)")
-#else
-#define LANES _Pragma("GCC ivdep")
 #endif
 
 #define LOOP(name, type, expression) \

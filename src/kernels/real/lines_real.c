@@ -3,8 +3,6 @@
 #include "kernels/tables.h"
 #include "kernels/vector.h"
 
-enum { AHEAD = 32768 / sizeof(real) };
-
 /* NaN in either stays, as in the loops of these names. */
 #define SUM(a, b) ((a) + (b))
 #define MAX(a, b) choose(((a) > (b)) | ((a) != (a)), a, b)

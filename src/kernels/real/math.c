@@ -3,6 +3,7 @@
 ** widest unit of the target is used; errors are within 1 ulp, of f32's exp
 ** within 1.5 and of its tanh within 3.
 */
+#include "kernels/lanes.h"
 #include "kernels/tables.h"
 
 #include <math.h>
@@ -55,12 +56,6 @@ enum { WIDTH = 1 };
 #endif
 static inline vec LOAD(const real *p) { return *p; }
 static inline void STORE(real *p, vec v) { *p = v; }
-#endif
-
-#ifdef __clang__
-#define LANES _Pragma("clang loop vectorize(enable)")
-#else
-#define LANES _Pragma("GCC ivdep")
 #endif
 
 #if IS_F32

@@ -1,25 +1,19 @@
 #include "kernels/moments.h"
 
+#include "kernels/lanes.h"
 #include "kernels/tables.h"
 #include "kernels/vector.h"
 
 enum {
   PIECE = 4096,
   SHORT = 16,
-  Q = sizeof(QuarterVec) / sizeof(real),
-  AHEAD = 24576 / sizeof(real)
+  Q = sizeof(QuarterVec) / sizeof(real)
 };
 
 /* ---- columns ------------------------------------------------------------ */
 
-/* out may be exactly a: no other overlap, so lanes are free. */
-#ifdef __clang__
-#define LANES _Pragma("clang loop vectorize(enable)")
-#else
-#define LANES _Pragma("GCC ivdep")
-#endif
-
-/* d d first would overflow where the share is 0. */
+/* out's arrays may be exactly a's.  d d first would overflow where the share is
+** 0. */
 static inline __attribute__((always_inline)) void
 merge_with(int64_t n, const SdMoments *a, const SdMoments *b,
            const SdMoments *out, int a2, int b2) {
