@@ -75,7 +75,7 @@ static SdNode *reduce(SdBuilder *b, const SdOp *op, SdNode *x, int64_t dims,
   if (op->flags & SD_OP_BOOL) x = sd_cast(b, x, SD_BOOL);
   else if (op == &table[SUM] && x && x->dtype < SD_F32)
     x = sd_cast(b, x, SD_I64);
-  else if (op == &table[DEVIATIONS] && x && x->dtype < SD_F32)
+  else if ((op->flags & SD_OP_FLOAT) && x->dtype < SD_F32)
     x = sd_cast(b, x, sd_default_dtype());
   if (!x) return NULL;
   SdNode *y = dims ? fold(b, op, x, dims)
@@ -156,17 +156,6 @@ static SdNode *extreme_weights(SdBuilder *b, SdNode *y) {
   return sd_div(b, hit, count);
 }
 
-static void extreme_vjp(SdBuilder *b, SdNode *y, SdNode *const *g,
-                        const int *wanted, SdNode **gin) {
-  (void)wanted;
-  gin[0] = sd_mul(b, spread(b, y, g[0]), extreme_weights(b, y));
-}
-
-static void extreme_jvp(SdBuilder *b, SdNode *y, SdNode *const *t,
-                        SdNode **ty) {
-  ty[0] = sd_sum(b, sd_mul(b, t[0], extreme_weights(b, y)), node_dims(y), 0);
-}
-
 /* 2 (x - mean): the mean itself moves, but the deviations add up to 0. */
 static SdNode *deviations_slope(SdBuilder *b, SdNode *y) {
   SdNode *x = y->in[0];
@@ -179,15 +168,20 @@ static SdNode *deviations_slope(SdBuilder *b, SdNode *y) {
   return sd_add(b, d, d);
 }
 
-static void deviations_vjp(SdBuilder *b, SdNode *y, SdNode *const *g,
-                           const int *wanted, SdNode **gin) {
-  (void)wanted;
-  gin[0] = sd_mul(b, spread(b, y, g[0]), deviations_slope(b, y));
+/* dy/dx. */
+static SdNode *slope(SdBuilder *b, SdNode *y) {
+  return y->op == &table[DEVIATIONS] ? deviations_slope(b, y)
+                                     : extreme_weights(b, y);
 }
 
-static void deviations_jvp(SdBuilder *b, SdNode *y, SdNode *const *t,
-                           SdNode **ty) {
-  ty[0] = sd_sum(b, sd_mul(b, t[0], deviations_slope(b, y)), node_dims(y), 0);
+static void fold_vjp(SdBuilder *b, SdNode *y, SdNode *const *g,
+                     const int *wanted, SdNode **gin) {
+  (void)wanted;
+  gin[0] = sd_mul(b, spread(b, y, g[0]), slope(b, y));
+}
+
+static void fold_jvp(SdBuilder *b, SdNode *y, SdNode *const *t, SdNode **ty) {
+  ty[0] = sd_sum(b, sd_mul(b, t[0], slope(b, y)), node_dims(y), 0);
 }
 
 static int reduce_call(SdBuilder *b, const SdOp *op, const SdCall *c,
@@ -329,18 +323,18 @@ static const SdOp table[NOPS] = {
     [SUM] = {FOLD("sum", SUM, 0, "Sum over dims (all by default).",
                   FOLD_SAMPLES),
              .transpose = sum_t},
-    [DEVIATIONS] = {FOLD("squared_deviations", DEVIATIONS, 0,
+    [DEVIATIONS] = {FOLD("squared_deviations", DEVIATIONS, SD_OP_FLOAT,
                          "Sum of squared deviations from the mean over dims.",
                          FOLD_SAMPLES),
-                    .vjp = deviations_vjp, .jvp = deviations_jvp},
+                    .vjp = fold_vjp, .jvp = fold_jvp},
     [AMAX] = {FOLD("amax", MAX, 0,
                    "Largest element over dims; slope shared among equals.",
                    FOLD_SAMPLES),
-              .vjp = extreme_vjp, .jvp = extreme_jvp},
+              .vjp = fold_vjp, .jvp = fold_jvp},
     [AMIN] = {FOLD("amin", MIN, 0,
                    "Smallest element over dims; slope shared among equals.",
                    FOLD_SAMPLES),
-              .vjp = extreme_vjp, .jvp = extreme_jvp},
+              .vjp = fold_vjp, .jvp = fold_jvp},
     [ANY] = {FOLD("any", ANY, SD_OP_BOOL | SD_OP_ZERO_GRAD,
                   "Whether any element is true (not 0).",
                   "r{2, 3}:gt(0), 1\nr{2, 3}:gt(9)")},
