@@ -20,6 +20,11 @@ static SdAccumulator *row_acc(const Run *r, int fold, int64_t row) {
   return r->acc + ((int64_t)fold * r->p->rows + row) * r->chunks;
 }
 
+/* A row in one piece needs no mean to be put together by. */
+static int keeps_means(const Run *r) {
+  return r->p->deviations && r->p->columns > r->block;
+}
+
 static SdAccumulator *row_mean(const Run *r, int fold, int64_t row) {
   return row_acc(r, r->p->nfolds + fold, row);
 }
@@ -105,7 +110,7 @@ static void start_rows(const Run *r) {
     const Fold *f = &p->folds[k];
     SdAccumulator zero = sd_fold_identity(f->dtype, f->fold);
     sd_copy_fill(n, sizeof zero, row_acc(r, k, 0), &zero);
-    if (sd_is_deviations(f))
+    if (sd_is_deviations(f) && keeps_means(r))
       sd_copy_fill(n, sizeof zero, row_mean(r, k, 0), &zero);
   }
 }
@@ -136,10 +141,10 @@ void sd_folds_plan(Run *r) {
 
 size_t sd_folds_memory(Run *r, char *base) {
   const SdProgram *p = r->p;
-  int64_t slots = p->nfolds * (1 + p->deviations);
   if (p->layout == SD_FOLD_COLUMNS) return sd_columns_memory(r, base);
   if (p->layout == SD_FOLD_NONE) return 0;
   if (base) r->acc = (SdAccumulator *)(void *)base;
+  int64_t slots = p->nfolds * (keeps_means(r) ? 2 : 1);
   return (size_t)(slots * p->rows * r->chunks) * sizeof *r->acc;
 }
 

@@ -33,7 +33,8 @@ typedef struct Run {
   int64_t chunk;    /* their extent */
   int64_t tasks;
   int64_t task;     /* elements of a plain one */
-  /* ROWS: [fold][row][chunk], and as many means if some are deviations */
+  /* ROWS: [fold][row][chunk], and as many means if some are deviations of rows
+  ** in pieces */
   SdAccumulator *acc;
   /* COLUMNS: [plane][chunk][column], and the means of deviations */
   char *partial[SD_PROGRAM_INSTRUCTIONS];
