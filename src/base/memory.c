@@ -106,7 +106,8 @@ static void *map_huge(size_t bytes) {
   return start_at;
 }
 
-/* A middle-sized block: Adam over 160 of them gains a sixth by huge pages. */
+/* A middle-sized block: Adam over 160 tensors gains a sixteenth by huge
+** pages. */
 static void *cut_from_field(size_t bytes) {
   if ((size_t)(field_end - field) < bytes) {
     char *fresh = map_huge(FIELD);
@@ -175,17 +176,19 @@ static void *sanitized_alloc(size_t bytes) {
   return posix_memalign(&p, ALIGN, bytes ? bytes : 1) ? NULL : p;
 }
 
+/* A large block that has been bare, or of the system. */
+static void *take_new(const Class *c) {
+  Block **list = &bare[c->list - large_free], *b = *list;
+  if (!b) return system_alloc(c->size);
+  *list = b->next;
+  return b;
+}
+
 static void *take(const Class *c, size_t bytes) {
   if (SANITIZED) return sanitized_alloc(bytes);
   Block *b = *c->list;
-  if (!b && c->size <= SMALL) return cut_from_slab(c->size);
-  if (!b) {
-    Block **list = &bare[c->list - large_free];
-    b = *list;
-    if (!b) return system_alloc(c->size);
-    *list = b->next;
-    return b;
-  }
+  if (!b)
+    return c->size <= SMALL ? cut_from_slab(c->size) : take_new(c);
   *c->list = b->next;
   stats.cached -= c->size;
   if (c->size > SMALL) large_cached -= c->size;
