@@ -464,8 +464,12 @@ for _, shape in ipairs { { 67, 1030 }, { 5, 130, 1100 }, { 9, 5003 },
                          { 700, 1025 } } do
   for _, dtype in ipairs { "f32", "f64", "i32" } do
     local x = sd.eval((sd.randn(shape) * 100):to(dtype))
+    -- NaN in a whole column, and once: finite elements come before and after.
     if dtype ~= "i32" then
-      x = sd.eval(sd.where(sd.eq(sd.arange(1, shape[#shape]), 77), 0 / 0, x))
+      local at = sd.arange(1, x:numel()):reshape(shape)
+      local once = at:eq(4 * shape[#shape] + 5)
+      x = sd.eval(sd.where(sd.eq(sd.arange(1, shape[#shape]), 77), 0 / 0,
+                           sd.where(once, 0 / 0, x)))
     end
     for d = 1, #shape - 1 do
       for _, name in ipairs { "sum", "amax", "amin" } do
@@ -473,7 +477,7 @@ for _, shape in ipairs { { 67, 1030 }, { 5, 130, 1100 }, { 9, 5003 },
         local b = sd.eval(sd[name](x * 1, d))
         tap.ok(sd.where(a:isnan(), b:isnan(), a:eq(b)):all():item() and
                a:isnan():sum():item() ==
-                 (dtype == "i32" and 0 or a:numel() // shape[#shape]),
+                 (dtype == "i32" and 0 or a:numel() // shape[#shape] + 1),
                ("%s of wide rows, %s {%s}, dim %d"):format(
                  name, dtype, table.concat(shape, ","), d))
       end
@@ -492,7 +496,7 @@ for _, shape in ipairs { { 30000 }, { 200003 }, { 3, 70001 }, { 7, 5 },
   for _, dtype in ipairs { "f32", "f64" } do
     local x = sd.eval(sd.randn(shape, { dtype = dtype }) * 2 + 300)
     local wide, label = x:to "f64", table.concat(shape, ",")
-    local most = dtype == "f32" and 2e-4 or 1e-11
+    local most = dtype == "f32" and 2e-6 or 1e-13
     for d = 1, #shape do
       local m = wide:mean(d, { keepdim = true })
       local want = (wide - m):square():sum(d)
@@ -503,7 +507,7 @@ for _, shape in ipairs { { 30000 }, { 200003 }, { 3, 70001 }, { 7, 5 },
                                (x + 0):squared_deviations(d), x:mean(d))
       tap.ok(off(v) < most and off(s) < most and
              (m1:to "f64":reshape(want.shape) - m:reshape(want.shape))
-               :abs():amax():item() < most * 300,
+               :abs():amax():item() < most * 1000,
              ("squared deviations, %s {%s}, dim %d"):format(dtype, label, d))
     end
   end
