@@ -31,7 +31,7 @@ void sd_thread_set_count(int n) {
 
 enum { /* microseconds */
   AWAKE = 12, DOZING = 150,    /* since they worked last */
-  WORTH_MEETING = 25, WORTH_CALLING = 50, WORTH_WAKING = 400
+  WORTH_MEETING = 25, WORTH_CALLING = 50, WORTH_WAKING = 250
 };
 
 static struct {
