@@ -156,8 +156,8 @@ LOOP(mod_, real, modulo(a[i], b[i]))
 /* Either being NaN, so is the result: comparisons with it fail.  One choice
 ** and no branch, lest the loads become masked ones, which take three times as
 ** long. */
-LOOP(min, real, (a[i] < b[i]) | (a[i] != a[i]) ? a[i] : b[i])
-LOOP(max, real, (a[i] > b[i]) | (a[i] != a[i]) ? a[i] : b[i])
+LOOP(min, real, ((a[i] < b[i]) | (a[i] != a[i])) ? a[i] : b[i])
+LOOP(max, real, ((a[i] > b[i]) | (a[i] != a[i])) ? a[i] : b[i])
 #else
 LOOP(abs_, real, a[i] < 0 ? (real)((wrap)0 - (wrap)a[i]) : a[i])
 LOOP(sign, real, (a[i] > 0) - (a[i] < 0))
